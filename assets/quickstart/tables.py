@@ -1,0 +1,81 @@
+"""What the quickstart's scripts share: the table of pictures, and writing a file or folder whole."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "source"
+PICTURES = HERE / "pictures.tsv"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the quickstart.
+
+    id: the stem of its file, code points and name, for instance "1F983-turkey".
+    svg: the stem of its SVG in OpenMoji.
+    emoji: the character, or "" where Unicode has none.
+    name: what it is called; unique.
+    group: its group in source/captions.txt, or "other".
+    """
+
+    id: str
+    svg: str
+    emoji: str
+    name: str
+    group: str
+
+
+def read_pictures(path: Path = PICTURES) -> list[Picture]:
+    """Read the table of pictures."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [Picture(**row) for row in csv.DictReader(file, delimiter="\t")]
+
+
+def picture_ids(pictures: list[Picture]) -> dict[str, str]:
+    """Map the names of pictures to their ids."""
+    return {picture.name: picture.id for picture in pictures}
+
+
+def draw(*key: str | int) -> str:
+    """Give a key its place in a random order that no version of any library changes."""
+    return hashlib.sha256("\t".join(map(str, key)).encode()).hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file aside and move it into place."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(aside, path)
+
+
+@contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Give an empty folder to write in, and move it to `path` once all went well.
+
+    raises ValueError: where `path` is a file.
+    """
+    if path.is_file():
+        raise ValueError(f"{path} is a file: name a folder to write to.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    # mkdtemp makes it private; the finished folder is to be as readable as any other.
+    aside.chmod(0o755)
+    try:
+        yield aside
+        old = aside.with_name(f"{aside.name}.old")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(aside, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

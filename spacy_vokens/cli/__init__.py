@@ -1,0 +1,33 @@
+"""`spacy vokens`: the commands. spaCy imports this module with every command of its own, so nothing
+heavy may be imported at the top of any module here."""
+
+from __future__ import annotations
+
+from spacy.cli._util import app as spacy_app
+from typer import Typer
+
+from .convert import convert
+from .embed_images import embed_images
+from .evaluate import evaluate
+from .index import index
+from .search import search
+from .shrink import shrink
+from .table import table
+from .visualize import visualize
+from .vokenize import vokenize
+
+app = Typer(name="vokens", no_args_is_help=True, help="Ground words in pictures.")
+for command in (
+    convert,
+    embed_images,
+    index,
+    vokenize,
+    search,
+    evaluate,
+    table,
+    visualize,
+    shrink,
+):
+    app.command(command.__name__.replace("_", "-"))(command)
+
+spacy_app.add_typer(app)

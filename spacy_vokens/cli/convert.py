@@ -1,0 +1,137 @@
+"""`spacy vokens convert`: captions tables and CoNLL files to `.spacy` corpora."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from wasabi import msg
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+
+class Format(str, Enum):
+    """What the input is; `auto` goes by its file name."""
+
+    auto = "auto"
+    conll = "conll"
+    captions = "captions"
+
+
+SUFFIXES = {".tsv": Format.captions, ".txt": Format.conll, ".conll": Format.conll}
+
+
+def convert(
+    input_path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="CoNLL file with IMGID: lines, or a table of image, split and caption",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    output_path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="CoNLL: the .spacy file to write. Captions: the folder to write SPLIT.spacy into",
+        ),
+    ],
+    file_format: Annotated[
+        Format, typer.Option("--format", help="auto: .tsv is captions, .txt and .conll are CoNLL")
+    ] = Format.auto,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OLD=NEW", help="CoNLL: rename an entity type. May be repeated"),
+    ] = None,
+    lang: Annotated[str, typer.Option(help="Captions: the language of the tokeniser")] = "en",
+    max_captions: Annotated[
+        int | None, typer.Option(min=1, help="Captions: the first so many of every image")
+    ] = None,
+) -> None:
+    """Convert captions or CoNLL files to .spacy corpora.
+
+    A caption becomes a document with its image's id, for training a vokenizer. A CoNLL sentence
+    becomes a document with its entities, its image's id and its tags as the file has them.
+    """
+    file_format = _resolve_format(file_format, input_path)
+    try:
+        if file_format is Format.conll:
+            corpora = {output_path: _read_conll(input_path, output_path, rename or [])}
+        else:
+            if rename:
+                raise typer.BadParameter("--rename is about entity types: captions have none.")
+            corpora = _read_captions(input_path, output_path, lang, max_captions)
+        _write(corpora)
+    except (ImportError, OSError, ValueError) as error:
+        msg.fail(f"Could not convert {input_path}", str(error), exits=1)
+
+
+def _resolve_format(file_format: Format, path: Path) -> Format:
+    if file_format is not Format.auto:
+        return file_format
+    try:
+        return SUFFIXES[path.suffix]
+    except KeyError:
+        known = ", ".join(SUFFIXES)
+        raise typer.BadParameter(
+            f"{path} ends in none of {known}: say what it is with --format."
+        ) from None
+
+
+def _read_conll(input_path: Path, output_path: Path, rename: list[str]) -> list[Doc]:
+    from spacy.vocab import Vocab
+
+    from spacy_vokens.corpus.conll import read_conll
+    from spacy_vokens.corpus.convert import tagged_doc
+
+    if output_path.suffix != ".spacy":
+        raise typer.BadParameter(f"{output_path}: a CoNLL file becomes one file, name it *.spacy.")
+    labels = {}
+    for pair in rename:
+        old, separator, new = pair.partition("=")
+        if not (old and separator and new):
+            raise typer.BadParameter(f"--rename expects OLD=NEW, found {pair!r}.")
+        labels[old] = new
+    vocab = Vocab()
+    return [tagged_doc(sentence, vocab) for sentence in read_conll(input_path, rename=labels)]
+
+
+def _read_captions(
+    input_path: Path, output_path: Path, lang: str, max_captions: int | None
+) -> dict[Path, list[Doc]]:
+    import spacy
+    from tqdm import tqdm
+
+    from spacy_vokens.corpus.captions import read_captions
+    from spacy_vokens.corpus.convert import caption_doc
+
+    if output_path.suffix == ".spacy" or output_path.is_file():
+        raise typer.BadParameter(f"{output_path}: captions become one file a split, name a folder.")
+    nlp = spacy.blank(lang)
+    corpora: dict[Path, list[Doc]] = {}
+    captions = read_captions(input_path, max_captions=max_captions)
+    for caption in tqdm(captions, unit=" captions", disable=None, leave=False):
+        path = output_path / f"{caption.split}.spacy"
+        corpora.setdefault(path, []).append(caption_doc(caption, nlp))
+    return corpora
+
+
+def _write(corpora: dict[Path, list[Doc]]) -> None:
+    from spacy_vokens.corpus.convert import summarize
+    from spacy_vokens.corpus.docbin import save_docs
+
+    summaries = {path: summarize(docs) for path, docs in corpora.items()}
+    for path, docs in corpora.items():
+        save_docs(docs, path)
+    labels = sorted({label for summary in summaries.values() for label in summary.entities})
+    rows = [
+        (path, s.docs, s.tokens, s.images, s.repaired, *(s.entities.get(x, 0) for x in labels))
+        for path, s in summaries.items()
+    ]
+    header = ("Corpus", "Docs", "Tokens", "Images", "Tags repaired", *labels)
+    msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))

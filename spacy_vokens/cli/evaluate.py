@@ -1,0 +1,77 @@
+"""`spacy vokens evaluate`: entity scores of a pipeline on a corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from wasabi import msg
+
+if TYPE_CHECKING:
+    from spacy_vokens.metrics.ner import SpanScores
+
+SCORER = "spacy_vokens.metrics.ner.score_tags"
+READINGS = {
+    "strict": "Strict (an entity begins with B-), the primary reading",
+    "lenient": "Lenient (conlleval: an I- that continues nothing begins an entity)",
+}
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name of an installed pipeline, or its folder")],
+    corpus: Annotated[
+        Path, typer.Argument(help="The .spacy file to score on", exists=True, dir_okay=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="JSON file for the scores", dir_okay=False)
+    ] = None,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
+) -> None:
+    """Score a pipeline's entities, from the corpus's own tokens, images, vokens and raw tags.
+
+    Prints precision, recall and F1, overall (micro) and per type, in the strict and the lenient
+    reading of the raw tags.
+    """
+    import spacy
+    from spacy.cli._util import setup_gpu
+
+    from spacy_vokens.corpus.docbin import file_written_aside
+    from spacy_vokens.corpus.evaluate import evaluate_entities
+    from spacy_vokens.corpus.readers import Corpus
+    from spacy_vokens.images.files import sha256_file
+
+    setup_gpu(gpu_id, silent=False)
+    try:
+        nlp = spacy.load(model)
+        examples = list(Corpus(corpus)(nlp))
+    except (OSError, ValueError) as error:
+        msg.fail(f"Could not evaluate {model} on {corpus}", str(error), exits=1)
+    scores = evaluate_entities(nlp, examples)
+    for name, title in READINGS.items():
+        _print_scores(title, scores[name])
+    if output is not None:
+        report = {
+            "model": model,
+            "corpus": str(corpus),
+            "corpus_sha256": sha256_file(corpus),
+            "docs": len(examples),
+            "tokens": sum(len(example.predicted) for example in examples),
+            "scorer": SCORER,
+            **{name: reading.to_dict() for name, reading in scores.items()},
+        }
+        with file_written_aside(output) as aside:
+            aside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        msg.good(f"Saved the scores to {output}")
+
+
+def _print_scores(title: str, scores: SpanScores) -> None:
+    percent = "{:.2f}".format
+    rows: list[tuple[Any, ...]] = [
+        (name, *(percent(100 * x) for x in (c.precision, c.recall, c.f1)), c.mentions)
+        for name, c in (("All", scores.overall), *scores.per_type.items())
+    ]
+    rows.append(("Weighted by mentions", "", "", percent(100 * scores.weighted_f1), ""))
+    msg.divider(title)
+    msg.table(rows, header=("", "P", "R", "F1", "Mentions"), aligns=("l", "r", "r", "r", "r"))

@@ -1,0 +1,64 @@
+"""`spacy vokens visualize`: a page that shows texts, their entities and each word's picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from wasabi import msg
+
+
+def visualize(
+    model: Annotated[str, typer.Argument(help="Pipeline to run: a package's name or a folder")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Texts, one a line (.txt), or a corpus (.spacy)", exists=True, dir_okay=False
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="HTML page to write", dir_okay=False)
+    ],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Documents to show")] = 20,
+    sample_seed: Annotated[
+        int | None,
+        typer.Option(help="Draw the documents at random by this seed, not the first ones"),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading of the page")] = "Words and their pictures",
+) -> None:
+    """Show texts with their entities and, under each word, its picture, score and gate.
+
+    The page is one file that needs no network. Pictures whose licence does not allow storing them
+    with the pipeline are read from their own place, where this machine has them.
+    """
+    import spacy
+    from tqdm import tqdm
+
+    from spacy_vokens.extensions import get_token_values
+    from spacy_vokens.visualize.documents import choose_documents, read_documents
+    from spacy_vokens.visualize.page import render_page
+
+    nlp = spacy.load(model)
+    try:
+        docs = choose_documents(read_documents(file, nlp), limit, sample_seed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if nlp.has_pipe("voken_retriever"):
+        retriever: Any = nlp.get_pipe("voken_retriever")
+        picture = retriever.picture
+    else:
+        msg.warn(f"{model} has no voken_retriever: the page shows no pictures.")
+        picture = _no_picture
+    docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
+    page = render_page(docs, picture, title=title)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    aside = output.with_name(f".{output.name}.tmp")
+    aside.write_text(page, encoding="utf-8")
+    aside.replace(output)
+    vokens = {voken for doc in docs for voken in get_token_values(doc, "voken") if voken}
+    msg.good(f"Wrote {output}: {len(docs)} documents, {len(vokens)} distinct vokens")
+
+
+def _no_picture(voken: str) -> None:
+    return None

@@ -1,0 +1,79 @@
+"""Read tagged sentences with their image ids from CoNLL files with `IMGID:` lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+IMAGE_ID_PREFIX = "IMGID:"
+
+
+@dataclass(frozen=True)
+class TaggedSentence:
+    """One sentence of a CoNLL file.
+
+    words: the tokens, as the file has them.
+    tags: one BIO tag a token, as the file has them (they may be ill-formed).
+    image_id: what stood after `IMGID:`, or None.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    image_id: str | None = None
+
+
+def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterator[TaggedSentence]:
+    """Yield the sentences of a CoNLL file.
+
+    A sentence is a block of `word<TAB>tag` lines (or space-separated ones), ended by an empty
+    line. An `IMGID:<id>` line starts a new sentence and names its picture.
+
+    path: a UTF-8 file (a byte order mark is accepted).
+    rename: entity types to rename, for instance {"OTHER": "MISC"}.
+    raises ValueError: naming the file, the line and its content, where a line has no tag or a tag
+        is neither `O` nor `B-`/`I-` followed by a type; or where the file has no sentence.
+    """
+    rename = rename or {}
+    words: list[str] = []
+    tags: list[str] = []
+    image_id: str | None = None
+    n_sentences = 0
+    with path.open(encoding="utf-8-sig", newline=None) as file:
+        for number, raw in enumerate(file, start=1):
+            line = raw.rstrip("\n")
+            starts_picture = line.startswith(IMAGE_ID_PREFIX)
+            if not line.strip(" \t") or starts_picture:
+                if words:
+                    yield TaggedSentence(tuple(words), tuple(tags), image_id)
+                    n_sentences += 1
+                    words, tags, image_id = [], [], None
+                if starts_picture:
+                    image_id = line[len(IMAGE_ID_PREFIX) :].strip() or None
+                continue
+            word, tag = _split_line(line, path, number)
+            words.append(word)
+            tags.append(_rename_tag(tag, rename, path, number))
+    if words:
+        yield TaggedSentence(tuple(words), tuple(tags), image_id)
+        n_sentences += 1
+    if not n_sentences:
+        raise ValueError(f"{path} holds no sentence: expected lines of 'word<TAB>tag'.")
+
+
+def _split_line(line: str, path: Path, number: int) -> tuple[str, str]:
+    word, separator, tag = line.rstrip(" \t").rpartition("\t" if "\t" in line else " ")
+    if not separator or not word:
+        raise ValueError(f"{path}, line {number}: expected 'word<TAB>tag', found {line!r}.")
+    return word.split("\t")[0], tag
+
+
+def _rename_tag(tag: str, rename: Mapping[str, str], path: Path, number: int) -> str:
+    prefix, dash, label = tag.partition("-")
+    if tag == "O":
+        return tag
+    if prefix not in ("B", "I") or not dash or not label:
+        raise ValueError(
+            f"{path}, line {number}: expected the tag 'O', 'B-TYPE' or 'I-TYPE', found {tag!r}."
+        )
+    return f"{prefix}-{rename.get(label, label)}"

@@ -1,0 +1,68 @@
+"""Write and read `.spacy` corpora that keep image ids, vokens and raw tags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+
+import spacy_vokens.extensions  # noqa: F401  # the user data below are the extensions' values
+
+ATTRIBUTES = ("ORTH", "SPACY", "ENT_IOB", "ENT_TYPE")
+
+
+def save_docs(docs: Iterable[Doc], path: str | Path) -> None:
+    """Write documents with their tokens, entities and user data.
+
+    docs: any number of documents.
+    path: the `.spacy` file; missing folders are made, an older file is replaced once the new one
+        is complete.
+    """
+    with file_written_aside(Path(path)) as aside:
+        DocBin(attrs=ATTRIBUTES, store_user_data=True, docs=docs).to_disk(aside)
+
+
+@contextmanager
+def file_written_aside(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`; the file written there becomes `path` once the block has ended.
+
+    Missing folders are made. If the block raises, `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load_docs(path: str | Path, vocab: Vocab) -> list[Doc]:
+    """Read the documents of a corpus.
+
+    Lists among the user data come back as tuples: msgpack, which DocBin stores them with, does so.
+
+    path: a `.spacy` file, or a folder whose `.spacy` files are read in the order of their paths.
+    vocab: the vocabulary that the documents share.
+    raises FileNotFoundError: where there is no such file, or no `.spacy` file in the folder.
+    raises ValueError: naming the file, where it is no DocBin.
+    """
+    path = Path(path)
+    files = sorted(path.rglob("*.spacy")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise FileNotFoundError(
+            f"Can't find the corpus {path}: expected a .spacy file, or a folder that holds some. "
+            "`spacy vokens convert` writes them."
+        )
+    return [doc for file in files for doc in _load_file(file, vocab)]
+
+
+def _load_file(path: Path, vocab: Vocab) -> list[Doc]:
+    try:
+        return list(DocBin().from_disk(path).get_docs(vocab))
+    except ValueError as error:
+        raise ValueError(f"{path} is no .spacy corpus, or is damaged: {error}") from error

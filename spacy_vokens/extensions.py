@@ -1,0 +1,52 @@
+"""The custom attributes, and the fast way to read and write them for a whole document.
+
+| attribute | type | meaning |
+|---|---|---|
+| `Token._.voken` | str, None | id of the image retrieved for the token |
+| `Token._.voken_score` | float, None | relevance score of that image (paper, Eq. 1) |
+| `Token._.vokens` | list, None | the best `top_k` images as `[id, score]`, best first, with `top_k` > 1 |
+| `Token._.visual_gate` | float, None | weight of the image in the token, 0 to 1 (paper, Eq. 5) |
+| `Doc._.image_id` | str, None | id of the picture that came with the document |
+| `Doc._.voken_index` | str, None | id of the index whose vokens the document carries |
+| `Doc._.raw_tags` | list, None | the corpus's own BIO tags, ill-formed ones included |
+
+The values are plain scalars and lists, so that they survive `to_bytes`, `DocBin`, `n_process` and
+retokenising.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from spacy.tokens import Doc, Token
+
+TOKEN_EXTENSIONS = ("voken", "voken_score", "vokens", "visual_gate")
+DOC_EXTENSIONS = ("image_id", "voken_index", "raw_tags")
+
+
+def install_extensions() -> None:
+    """Register the attributes. Calling it again changes nothing."""
+    for holder, names in ((Token, TOKEN_EXTENSIONS), (Doc, DOC_EXTENSIONS)):
+        for name in names:
+            if not holder.has_extension(name):
+                holder.set_extension(name, default=None)
+
+
+def get_token_values(doc: Doc, name: str) -> list[Any]:
+    """The values of a token attribute, one a token; None where it is not set.
+
+    Reads `Doc.user_data`, where spaCy keeps them by character offset: ten times as fast as going
+    through `token._`.
+    """
+    get = doc.user_data.get
+    return [get(("._.", name, token.idx, None)) for token in doc]
+
+
+def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
+    """Set a token attribute from one value a token; None clears it."""
+    keys = [("._.", name, token.idx, None) for token in doc]
+    doc.user_data.update(zip(keys, values, strict=True))
+
+
+install_extensions()

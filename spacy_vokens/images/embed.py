@@ -1,0 +1,376 @@
+"""Embed a folder of pictures into an image pool: read and decode in threads, encode in batches.
+
+A job keeps each finished batch in a work folder beside the pool, so that an interrupted one goes
+on where it stopped. Batches are cut from the sorted list of pictures and from nothing else, so the
+pool is the same, byte for byte, whether the job was interrupted or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import srsly
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from .decode import EXTENSIONS, PictureError, open_picture, picture_id, read_picture, thumbnail
+from .encoders import ImageEncoder
+from .files import check_replaceable, file_written_aside
+from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, Reject, check_id
+
+JOB_FILE = "job.json"
+BATCHES_AHEAD = 2
+
+# (id, path relative to the folder)
+Item: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What an embedding job did.
+
+    pool: the pool it wrote.
+    n_rejected: pictures left out, listed in the pool's `rejects.jsonl`.
+    n_missing: ids that were asked for and have no picture.
+    n_other: files that do not carry a picture's extension.
+    images_per_second: pictures read, decoded and encoded a second by this run; 0 where an earlier
+        run had done them all.
+    """
+
+    pool: ImagePool
+    n_rejected: int
+    n_missing: int
+    n_other: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    record: ImageRecord
+    tensor: torch.Tensor
+    thumbnail: bytes | None
+
+
+def embed_pictures(
+    pictures: Path,
+    pool: Path,
+    encoder: ImageEncoder,
+    *,
+    ids: Collection[str] | None = None,
+    batch_size: int = 16,
+    workers: int = 2,
+    thumbnails: bool = True,
+    source: str = "",
+    licence: str = "",
+    max_rejects: float = 0.05,
+    overwrite: bool = False,
+    device: str = "cpu",
+    progress: bool = False,
+) -> EmbedReport:
+    """Embed every JPEG, PNG and WebP file under a folder.
+
+    A picture's id is its relative path without the extension. Hidden files are passed over; linked
+    folders, and linked files that lie outside the folder, are rejected.
+
+    pictures: the folder. Whether it is absolute or relative is kept, see `ImagePool.write`.
+    pool: where the pool is to be, outside `pictures`.
+    encoder: see `load_encoder`; its module is moved to `device`.
+    ids: embed these only; None embeds all.
+    batch_size: pictures in one pass of the encoder. On a CPU small ones are the faster, 64 or more
+        serve a GPU.
+    workers: threads that read and decode.
+    thumbnails: store a small picture of each.
+    source, licence: written into every record.
+    max_rejects: the largest share of pictures that may be rejected, 0 to 1.
+    overwrite: replace a pool that is there.
+    device: a torch device, "cpu" or "cuda:0".
+    progress: show a bar with images/s, on a terminal.
+    raises FileExistsError: where `pool` may not be replaced.
+    raises ValueError: where there is no picture, too many are rejected, or the work folder belongs
+        to another job.
+    """
+    check_replaceable(pool, marker=META_FILE, overwrite=overwrite)
+    if pool.resolve().is_relative_to(pictures.resolve()):
+        raise ValueError(f"The pool {pool} lies among its own pictures: put it outside {pictures}.")
+    found, rejects, n_other = _scan(pictures)
+    n_missing = 0
+    if ids is not None:
+        wanted = frozenset(ids)
+        n_missing = len(wanted - found.keys())
+        found = {id: path for id, path in found.items() if id in wanted}
+        rejects = [reject for reject in rejects if picture_id(reject.path) in wanted]
+    if not found:
+        asked = "" if ids is None else f" whose id is among the {len(ids)} asked for"
+        raise ValueError(f"{pictures} holds no picture ({', '.join(EXTENSIONS)}){asked}.")
+
+    items = sorted(found.items())
+    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+    work = _WorkFolder(pool.with_name(f"{pool.name}.partial"))
+    work.claim(
+        {
+            "encoder": encoder.name,
+            "weights_sha256": encoder.weights_sha256,
+            "device": device,
+            "batch_size": batch_size,
+            "thumbnails": thumbnails,
+            "source": source,
+            "licence": licence,
+            "pictures": _hash_items(pictures, items),
+        }
+    )
+    load = partial(
+        _load,
+        pictures,
+        transform=encoder.transform,
+        thumbnails=thumbnails,
+        source=source,
+        licence=licence,
+    )
+    missing = [number for number in range(len(batches)) if not work.has(number)]
+    n_embedded = sum(len(batches[number]) for number in missing)
+    encoder.module.to(device)
+    started = time.perf_counter()
+    with (
+        tqdm(
+            desc="Embedding",
+            unit=" images",
+            initial=len(items) - n_embedded,
+            total=len(items),
+            disable=None if progress else True,
+        ) as bar,
+        ThreadPoolExecutor(max_workers=workers) as executor,
+    ):
+        for number, outcomes in _load_ahead(executor, load, batches, missing):
+            work.write(number, outcomes, _encode(encoder, outcomes, device))
+            bar.update(len(outcomes))
+    seconds = time.perf_counter() - started
+
+    records, features, unusable = work.collect(len(batches), encoder.dimension)
+    rejects = sorted(rejects + unusable, key=lambda reject: reject.path)
+    n_pictures = len(records) + len(rejects)
+    if not records or len(rejects) / n_pictures > max_rejects:
+        listed = work.path / REJECTS_FILE
+        srsly.write_jsonl(listed, [asdict(reject) for reject in rejects])
+        raise ValueError(
+            f"{len(rejects)} of {n_pictures} pictures were rejected, allowed are "
+            f"{max_rejects:.1%}: see {listed}; mend or remove them, or allow more."
+        )
+    written = ImagePool.write(
+        pool,
+        records,
+        features,
+        encoder=encoder.name,
+        weights_sha256=encoder.weights_sha256,
+        picture_root=pictures,
+        thumbnails=map(work.read_thumbnail, records) if thumbnails else None,
+        rejects=rejects,
+        overwrite=overwrite,
+    )
+    shutil.rmtree(work.path)
+    return EmbedReport(written, len(rejects), n_missing, n_other, n_embedded / seconds)
+
+
+class _WorkFolder:
+    """The finished batches of an unfinished job: features, records or rejects, thumbnails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def claim(self, job: dict[str, Any]) -> None:
+        """Make the folder, or go on in it where an equal job left it.
+
+        job: all that decides the result.
+        raises ValueError: naming what differs, where the folder belongs to another job.
+        """
+        file = self.path / JOB_FILE
+        if file.is_file():
+            left = srsly.read_json(file)
+            differing = [name for name, value in job.items() if left.get(name) != value]
+            if differing:
+                raise ValueError(
+                    f"{self.path} holds an unfinished job that differs in {', '.join(differing)}: "
+                    "finish that one with its own arguments, or delete the folder."
+                )
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with file_written_aside(file) as aside:
+            srsly.write_json(aside, job)
+
+    def has(self, number: int) -> bool:
+        return self._records_file(number).is_file()
+
+    def write(
+        self, number: int, outcomes: Sequence[_Loaded | Reject], features: np.ndarray
+    ) -> None:
+        """Store a batch; features: (loaded pictures in the batch, D) float16."""
+        finite = np.isfinite(features).all(axis=1)
+        rows = iter(finite)
+        lines: list[ImageRecord | Reject] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Reject):
+                lines.append(outcome)
+            elif not next(rows):
+                path = outcome.record.path
+                lines.append(Reject(path, "its features are not finite in float16"))
+            else:
+                lines.append(outcome.record)
+                if outcome.thumbnail is not None:
+                    self._thumbnail_file(outcome.record).write_bytes(outcome.thumbnail)
+        np.save(self._features_file(number), features[finite], allow_pickle=False)
+        # Last, since this file says that the batch is whole.
+        with file_written_aside(self._records_file(number)) as aside:
+            srsly.write_jsonl(aside, [asdict(line) for line in lines])
+
+    def collect(
+        self, n_batches: int, dimension: int
+    ) -> tuple[list[ImageRecord], np.ndarray, list[Reject]]:
+        """The batches joined: n records, (n, D) float16 on disk, and the rejects."""
+        records: list[ImageRecord] = []
+        rejects: list[Reject] = []
+        for number in range(n_batches):
+            for line in srsly.read_jsonl(self._records_file(number)):
+                if "reason" in line:
+                    rejects.append(Reject(**line))
+                else:
+                    records.append(ImageRecord(**line))
+        parts = (
+            np.load(self._features_file(number), allow_pickle=False) for number in range(n_batches)
+        )
+        shape = (len(records), dimension)
+        if not records:
+            return records, np.empty(shape, np.float16), rejects
+        features = np.lib.format.open_memmap(
+            self.path / "features.npy", mode="w+", dtype=np.float16, shape=shape
+        )
+        start = 0
+        for part in parts:
+            features[start : start + len(part)] = part
+            start += len(part)
+        return records, features, rejects
+
+    def read_thumbnail(self, record: ImageRecord) -> bytes:
+        return self._thumbnail_file(record).read_bytes()
+
+    def _records_file(self, number: int) -> Path:
+        return self.path / f"{number:06d}.jsonl"
+
+    def _features_file(self, number: int) -> Path:
+        return self.path / f"{number:06d}.npy"
+
+    def _thumbnail_file(self, record: ImageRecord) -> Path:
+        return self.path / f"{record.sha256}.webp"
+
+
+def _scan(pictures: Path) -> tuple[dict[str, str], list[Reject], int]:
+    """The pictures under a folder as id -> relative path, the rejects, how many other files."""
+    found: dict[str, str] = {}
+    rejects: list[Reject] = []
+    n_other = 0
+    root = pictures.resolve()
+
+    def reject(path: str, reason: str) -> None:
+        # A file name need not be valid Unicode.
+        rejects.append(Reject(path.encode("utf-8", "backslashreplace").decode("utf-8"), reason))
+
+    def fail(error: OSError) -> None:
+        raise ValueError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+    for folder, subfolders, names in os.walk(root, onerror=fail):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in subfolders:
+            if (link := Path(folder, name)).is_symlink():
+                reject(link.relative_to(root).as_posix(), "a linked folder")
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            if not name.lower().endswith(EXTENSIONS):
+                n_other += 1
+                continue
+            file = Path(folder, name)
+            path = file.relative_to(root).as_posix()
+            id = picture_id(path)
+            if file.is_symlink() and not file.resolve().is_relative_to(root):
+                reject(path, "a link that leads out of the folder")
+            elif not file.exists():
+                reject(path, "a link that leads nowhere")
+            elif id in found:
+                reject(path, f"its id {id!r} is that of {found[id]}")
+            else:
+                try:
+                    check_id(id)
+                    found[id] = path
+                except ValueError as error:
+                    reject(path, str(error))
+    return found, rejects, n_other
+
+
+def _hash_items(root: Path, items: Sequence[Item]) -> str:
+    digest = hashlib.sha256()
+    for id, path in items:
+        status = (root / path).stat()
+        digest.update(f"{id}\0{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _load(
+    root: Path,
+    item: Item,
+    *,
+    transform: Callable[[Image.Image], torch.Tensor],
+    thumbnails: bool,
+    source: str,
+    licence: str,
+) -> _Loaded | Reject:
+    id, path = item
+    try:
+        data = read_picture(root / path)
+        image = open_picture(data)
+    except PictureError as error:
+        return Reject(path, str(error))
+    record = ImageRecord(
+        id=id,
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        width=image.width,
+        height=image.height,
+        source=source,
+        licence=licence,
+    )
+    return _Loaded(record, transform(image), thumbnail(image) if thumbnails else None)
+
+
+def _load_ahead(
+    executor: ThreadPoolExecutor,
+    load: Callable[[Item], _Loaded | Reject],
+    batches: Sequence[Sequence[Item]],
+    numbers: Sequence[int],
+) -> Iterator[tuple[int, list[_Loaded | Reject]]]:
+    """Yield the batches of these numbers, loaded, while the threads load the next ones."""
+    waiting: deque[tuple[int, Iterator[_Loaded | Reject]]] = deque()
+    for number in numbers:
+        waiting.append((number, executor.map(load, batches[number])))
+        if len(waiting) > BATCHES_AHEAD:
+            ready, outcomes = waiting.popleft()
+            yield ready, list(outcomes)
+    for ready, outcomes in waiting:
+        yield ready, list(outcomes)
+
+
+def _encode(encoder: ImageEncoder, outcomes: Sequence[_Loaded | Reject], device: str) -> np.ndarray:
+    tensors = [outcome.tensor for outcome in outcomes if isinstance(outcome, _Loaded)]
+    if not tensors:
+        return np.empty((0, encoder.dimension), np.float16)
+    with torch.inference_mode():
+        return encoder.module(torch.stack(tensors).to(device)).to(torch.float16).cpu().numpy()

@@ -1,0 +1,86 @@
+"""The tagger's table of image features, looked up by voken id."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+import numpy as np
+import srsly
+from spacy.tokens import Doc
+
+from ..extensions import get_token_values
+from ..images.pool import ImagePool
+
+
+class ImageFeatures:
+    """Features of a pool's images, in memory.
+
+    ids: image ids, one a row.
+    features: float16, (n_images, width).
+    meta: of the pool: its `pool_hash`, `encoder` and `weights_sha256`.
+    """
+
+    def __init__(self, ids: list[str], features: np.ndarray, meta: dict[str, Any]) -> None:
+        self.ids = ids
+        self.features = features
+        self.meta = meta
+        self._rows = {image_id: row for row, image_id in enumerate(ids)}
+
+    @classmethod
+    def from_pool(cls, pool: ImagePool) -> ImageFeatures:
+        meta = {"pool_hash": pool.hash}
+        meta |= {key: pool.meta[key] for key in ("encoder", "weights_sha256")}
+        return cls(list(pool.ids), np.array(pool.features), meta)
+
+    @property
+    def width(self) -> int:
+        """Dimension of an image's features."""
+        return self.features.shape[1]
+
+    def lookup(self, docs: list[Doc]) -> tuple[np.ndarray, np.ndarray]:
+        """Features of every token's voken.
+
+        returns: float32 (docs, tokens, width), padded to the longest document, and a mask
+            (docs, tokens), True where a token has a voken.
+        raises ValueError: where a voken is not in the table.
+        """
+        rows = np.full((len(docs), max(map(len, docs), default=0)), -1, dtype=np.int64)
+        for row, doc in zip(rows, docs, strict=True):
+            vokens = get_token_values(doc, "voken")
+            try:
+                row[: len(doc)] = [-1 if v is None else self._rows[v] for v in vokens]
+            except KeyError as error:
+                raise ValueError(
+                    f"visual_ner knows no image {error.args[0]!r} (document {doc.text[:40]!r}): its "
+                    f"{len(self.ids)} image features come from pool {self.meta['pool_hash'][:16]}, "
+                    f"the document's vokens from index {doc._.voken_index}. Run 'spacy vokens "
+                    "index' on the whole pipeline, so that both use one pool."
+                ) from None
+        has_image = rows >= 0
+        return self.features[rows].astype(np.float32), has_image
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        np.save(buffer, self.features, allow_pickle=False)
+        features = buffer.getvalue()
+        message = {
+            "ids": self.ids,
+            "features": features,
+            "sha256": hashlib.sha256(features).hexdigest(),
+            "meta": self.meta,
+        }
+        return srsly.msgpack_dumps(message)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ImageFeatures:
+        """raises ValueError: when the features are not those that were stored."""
+        message = srsly.msgpack_loads(data)
+        if hashlib.sha256(message["features"]).hexdigest() != message["sha256"]:
+            raise ValueError(
+                "visual_ner: the stored image features are damaged (their sha256 differs). "
+                "Restore the pipeline, or run 'spacy vokens index' on it."
+            )
+        features = np.load(io.BytesIO(message["features"]), allow_pickle=False)
+        return cls(message["ids"], features, message["meta"])

@@ -1,0 +1,78 @@
+"""Wrap a PyTorch module for Thinc: dropout that `set_dropout_rate` reaches, safetensors inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import safetensors.torch
+import torch
+from thinc.api import Model, PyTorchGradScaler, PyTorchWrapper_v3, torch2xp, xp2torch
+from thinc.types import FloatsXd
+from torch import nn
+
+
+def torch_layer(
+    module: nn.Module,
+    *,
+    convert_inputs: Callable | None = None,
+    convert_outputs: Callable | None = None,
+    mixed_precision: bool = False,
+) -> Model:
+    """A Thinc layer around a module, stored as safetensors.
+
+    module: its `nn.Dropout` modules take the rate of `set_dropout_rate`, 0 until it is called.
+    convert_inputs, convert_outputs: as `PyTorchWrapper.v3` has them.
+    mixed_precision: run in half precision where torch's autocast does; on a GPU only.
+    """
+    wrapper = PyTorchWrapper_v3(
+        module,
+        convert_inputs=convert_inputs,
+        convert_outputs=convert_outputs,
+        mixed_precision=mixed_precision,
+        grad_scaler=PyTorchGradScaler(mixed_precision),
+        serialize_model=_to_safetensors,
+        deserialize_model=_from_safetensors,
+    )
+    return Model("torch_layer", _forward, layers=[wrapper], attrs={"dropout_rate": 0.0})
+
+
+def get_module(layer: Model) -> Any:
+    """The module inside a layer made by `torch_layer`."""
+    return layer.layers[0].shims[0]._model
+
+
+def loss_and_gradients(
+    layer: Model, inputs: Sequence[FloatsXd], *constants: torch.Tensor
+) -> tuple[float, list[FloatsXd]]:
+    """Call a layer whose module is a loss, and differentiate it.
+
+    The gradients of the module's own parameters stay on them, for `finish_update`.
+
+    inputs: arrays to differentiate by.
+    constants: further arguments of the module, after the inputs.
+    returns: the loss, and the gradient of each input.
+    """
+    module = get_module(layer)
+    module.train()
+    tensors = [xp2torch(x, requires_grad=True) for x in inputs]
+    loss = module(*tensors, *constants)
+    loss.backward()
+    return loss.item(), [torch2xp(tensor.grad) for tensor in tensors]
+
+
+def _forward(model: Model, inputs: Any, is_train: bool) -> tuple[Any, Callable]:
+    for module in get_module(model).modules():
+        if isinstance(module, nn.Dropout):
+            module.p = model.attrs["dropout_rate"]
+    return model.layers[0](inputs, is_train)
+
+
+def _to_safetensors(module: nn.Module) -> bytes:
+    tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
+    return safetensors.torch.save(tensors)
+
+
+def _from_safetensors(module: nn.Module, data: bytes, device: torch.device) -> nn.Module:
+    module.load_state_dict(safetensors.torch.load(data))
+    return module.to(device)

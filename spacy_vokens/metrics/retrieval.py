@@ -1,0 +1,116 @@
+"""How well queries find their images: ranks, recall at k, reciprocal rank and diversity.
+
+A query's candidates are the rows of `keys`; its relevance score for a candidate is the inner
+product of the two vectors (paper, Eq. 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BLOCK_SIZE = 4096
+
+
+def ranks(
+    queries: NDArray[np.floating],
+    keys: NDArray[np.floating],
+    targets: ArrayLike,
+    *,
+    block_size: int = BLOCK_SIZE,
+) -> NDArray[np.int64]:
+    """Rank of every query's target among all candidates: 1 is the best, m the worst.
+
+    The rank is 1 + the number of other candidates whose score is not below the target's. So ties
+    count against the target, and vectors that are all alike rank last instead of first. A query,
+    or a target's key, that holds NaN ranks last.
+
+    queries: (n, d). Scores are computed in float32.
+    keys: (m, d).
+    targets: (n,) row numbers in `keys`.
+    block_size: queries scored at a time: 5 * block_size * m bytes of memory. Defaults to 4096.
+    returns: (n,).
+    raises ValueError: where shapes do not fit or a target is no row of `keys`.
+    """
+    rows = np.asarray(targets, dtype=np.int64)
+    if rows.shape != queries.shape[:1]:
+        raise ValueError(f"{len(queries)} queries need as many targets, found {rows.shape}.")
+    if rows.size and (rows.min() < 0 or rows.max() >= len(keys)):
+        raise ValueError(f"targets must be 0 to {len(keys) - 1}, the row numbers of the keys.")
+    result = np.empty(len(queries), dtype=np.int64)
+    for block, scores in _score_blocks(queries, keys, block_size):
+        target_scores = np.take_along_axis(scores, rows[block, None], axis=1)
+        # NaN is below nothing, so whatever cannot be compared counts against the target.
+        result[block] = len(keys) - np.count_nonzero(scores < target_scores, axis=1)
+    return result
+
+
+def best_candidates(
+    queries: NDArray[np.floating],
+    keys: NDArray[np.floating],
+    *,
+    block_size: int = BLOCK_SIZE,
+) -> NDArray[np.int64]:
+    """Row number of every query's best candidate, the first of several; -1 where it has none.
+
+    queries, keys, block_size: as for `ranks`. NaN is never the best.
+    returns: (n,).
+    raises ValueError: where shapes do not fit.
+    """
+    result = np.empty(len(queries), dtype=np.int64)
+    for block, scores in _score_blocks(queries, keys, block_size):
+        scores[np.isnan(scores)] = -np.inf
+        best = scores.argmax(axis=1)
+        has_none = np.isneginf(np.take_along_axis(scores, best[:, None], axis=1)[:, 0])
+        result[block] = np.where(has_none, -1, best)
+    return result
+
+
+def _score_blocks(
+    queries: NDArray[np.floating], keys: NDArray[np.floating], block_size: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield slices of the queries with their scores for every key, (block, m)."""
+    if queries.ndim != 2 or keys.ndim != 2 or queries.shape[1] != keys.shape[1] or not len(keys):
+        raise ValueError(
+            f"expected queries (n, d) and keys (m, d) with m > 0, found {queries.shape} and "
+            f"{keys.shape}."
+        )
+    columns = keys.astype(np.float32, copy=False).T
+    for start in range(0, len(queries), block_size):
+        block = slice(start, start + block_size)
+        yield block, queries[block].astype(np.float32, copy=False) @ columns
+
+
+def recall_at(ranks: NDArray[np.integer], k: int) -> float:
+    """Share of the queries whose target ranks k or better, 0 to 1.
+
+    raises ValueError: where there is no rank.
+    """
+    return float(np.mean(_some(ranks) <= k))
+
+
+def mean_reciprocal_rank(ranks: NDArray[np.integer]) -> float:
+    """Mean of 1 / rank, above 0 to 1.
+
+    raises ValueError: where there is no rank.
+    """
+    return float(np.mean(1.0 / _some(ranks)))
+
+
+def diversity(best: NDArray[np.integer], n_candidates: int) -> float:
+    """Share of the candidates that are the best one of at least one query, 0 to 1.
+
+    best: (n,) row numbers, as `best_candidates` gives them; -1 counts for no candidate.
+    raises ValueError: where there is no candidate.
+    """
+    if n_candidates < 1:
+        raise ValueError("diversity needs at least one candidate.")
+    return len(np.unique(best[best >= 0])) / n_candidates
+
+
+def _some(ranks: NDArray[np.integer]) -> NDArray[np.integer]:
+    if not len(ranks):
+        raise ValueError("there is no rank to average: no query was scored.")
+    return ranks

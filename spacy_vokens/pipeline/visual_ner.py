@@ -1,0 +1,346 @@
+"""The component that recognises named entities with the help of the words' pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.scorer import get_ner_prf
+from spacy.tokens import Doc, Span
+from spacy.training import Example, validate_examples
+from spacy.util import ensure_path
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+
+from ..extensions import set_token_values
+from ..images.pool import ImagePool
+from ..layers.crf import crf_loss, decode
+from ..layers.image_features import ImageFeatures
+from ..layers.visual_tagger import TaggerOutput, build_head, fit_image_statistics
+from ..metrics.ner import bio_tags as tags_of
+from ..metrics.ner import score_tags
+from ..tagger.crf import MISSING, bio_tags
+from .file_pipe import FilePipe
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "spacy-vokens.VisualTagger.v1"
+voken_dropout = 0.1
+mixed_precision = false
+
+[model.tok2vec]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+upstream = "*"
+
+[model.tok2vec.pooling]
+@layers = "reduce_mean.v1"
+
+[model.fusion]
+@layers = "spacy-vokens.GatedFusion.v1"
+"""
+
+
+@Language.factory(
+    "visual_ner",
+    assigns=["doc.ents", "token.ent_iob", "token.ent_type", "token._.visual_gate"],
+    requires=["token._.voken"],
+    default_config={
+        "model": Config().from_str(DEFAULT_CONFIG)["model"],
+        "scorer": {"@scorers": "spacy-vokens.TagScorer.v1"},
+    },
+    default_score_weights={
+        "ents_f": 1.0,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_lenient_f": None,
+        "ents_per_type": None,
+    },
+)
+def make_visual_ner(nlp: Language, name: str, model: Model, scorer: Callable) -> VisualNer:
+    """Make the component `visual_ner`."""
+    return VisualNer(nlp.vocab, model, name, scorer=scorer)
+
+
+def make_tag_scorer() -> Callable[..., dict[str, Any]]:
+    """Make the scorer `spacy-vokens.TagScorer.v1`."""
+    return score_ner
+
+
+def score_ner(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+    """Precision, recall and F1 of the entities.
+
+    Documents that carry their corpus's own tags (`Doc._.raw_tags`) on their own tokens are scored
+    by these: `ents_p`, `ents_r`, `ents_f` and `ents_per_type` in the strict reading of ill-formed
+    tags, `ents_lenient_f` in the lenient one. Otherwise the scores are spaCy's own for entities.
+    """
+    examples = list(examples)
+    raw = [eg.reference._.raw_tags for eg in examples]
+    if not examples or any(
+        tags is None or len(tags) != len(eg.predicted)
+        for tags, eg in zip(raw, examples, strict=True)
+    ):
+        return get_ner_prf(examples)
+    scores = score_tags(raw, [tags_of(eg.predicted) for eg in examples])
+    strict = scores["strict"]
+    return {
+        "ents_p": strict.overall.precision,
+        "ents_r": strict.overall.recall,
+        "ents_f": strict.overall.f1,
+        "ents_lenient_f": scores["lenient"].overall.f1,
+        "ents_per_type": {
+            label: {"p": counts.precision, "r": counts.recall, "f": counts.f1}
+            for label, counts in strict.per_type.items()
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What was found for one document.
+
+    tags: numbers of `bio_tags`, (n_tokens,).
+    gates: weight of the image in each token, (n_tokens,); None without images.
+    """
+
+    tags: np.ndarray
+    gates: np.ndarray | None
+
+
+class VisualNer(FilePipe):
+    """Sets `Doc.ents`, and `Token._.visual_gate` where a fusion with images is used.
+
+    Images reach it as `Token._.voken`, set by `voken_retriever` or `given_image`, and are looked up
+    in its own table of features. Without vokens it tags from the text, and says so once.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "visual_ner",
+        *,
+        scorer: Callable[..., dict[str, Any]] | None = score_ner,
+    ) -> None:
+        super().__init__(vocab, model, name)
+        self.scorer = scorer
+        self._said_no_vokens = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The entity types, sorted."""
+        return tuple(self.cfg.get("labels", ()))
+
+    @property
+    def label_data(self) -> list[str]:
+        """What `spacy init labels` writes, and `initialize` takes as `labels`."""
+        return list(self.labels)
+
+    @property
+    def images(self) -> ImageFeatures | None:
+        """The table of image features."""
+        return self.model.attrs["images"]
+
+    # Training
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: list[str] | None = None,
+        pool: str | None = None,
+    ) -> None:
+        """Make the head for the labels, the width of the words and that of the image features.
+
+        get_examples: gives the training examples.
+        labels: entity types; read from the examples if None.
+        pool: folder of the `ImagePool` whose features the vokens name. Needed unless the fusion is
+            `NoFusion`.
+        raises ValueError: without labels, without a pool, or when the pipeline's retriever has
+            indexed another pool.
+        """
+        examples = list(get_examples())
+        validate_examples(examples, "VisualNer.initialize")
+        found = {ent.label_ for eg in examples for ent in eg.reference.ents}
+        labels = sorted(found if labels is None else labels)
+        if not labels:
+            raise ValueError(Errors.E143.format(name=self.name))
+        image_width = 0
+        if self.model.attrs["fusion"].uses_images:
+            if pool is None:
+                raise ValueError(
+                    f"{self.name}: set 'pool' in [initialize.components.{self.name}] to the folder "
+                    "of the image pool that the vokens come from, or use NoFusion."
+                )
+            self.model.attrs["images"] = ImageFeatures.from_pool(ImagePool.open(ensure_path(pool)))
+            self._check_retriever(nlp)
+            image_width = self.model.attrs["images"].width
+        sample = [eg.predicted for eg in examples if len(eg.predicted)][:10]
+        self.model.initialize(X=sample)
+        words = self.model.get_ref("tok2vec").predict(sample)
+        self.cfg.update(labels=labels, width=words[0].shape[1], image_width=image_width)
+        self.build_layers()
+        fit_image_statistics(self.model)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch; a token without an entity annotation may take any tag."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "VisualNer.update")
+        self._require_head()
+        docs = [eg.predicted for eg in examples]
+        if not any(len(doc) for doc in docs):
+            return losses
+        set_dropout_rate(self.model, drop)
+        output, backprop = self.model.begin_update(docs)
+        loss, d_emissions = self.get_loss(examples, output)
+        backprop(d_emissions)
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(self, examples: list[Example], scores: TaggerOutput) -> tuple[float, Any]:
+        """The CRF's negative log-likelihood averaged over documents, and its gradient."""
+        gold = [self._gold_tags(examples[row]) for row in scores.rows]
+        return crf_loss(self.model.get_ref("crf"), scores.emissions, gold)
+
+    # Recognition
+
+    def predict(self, docs: Iterable[Doc]) -> list[Tagged]:
+        """The best valid tag sequence of every document."""
+        docs = list(docs)
+        self._require_head()
+        uses_images = self.model.attrs["fusion"].uses_images
+        nothing = np.zeros(0)
+        found = [Tagged(nothing.astype(np.int64), nothing if uses_images else None) for _ in docs]
+        if not any(len(doc) for doc in docs):
+            return found
+        if uses_images:
+            self._tell_of_missing_vokens(docs)
+        output = self.model.predict(docs)
+        tags = decode(self.model.get_ref("crf"), output.emissions, output.lengths)
+        gates = self.model.ops.to_numpy(output.gates)
+        for i, (row, length) in enumerate(zip(output.rows, output.lengths, strict=True)):
+            found[row] = Tagged(tags[i], gates[i, :length] if uses_images else None)
+        return found
+
+    def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
+        """Write entities and gates to the documents."""
+        for doc, found in zip(docs, scores, strict=True):
+            doc.set_ents(self._entities(doc, found.tags))
+            if found.gates is not None:
+                set_token_values(doc, "visual_gate", found.gates.tolist())
+
+    # Images
+
+    def set_pool(self, pool: ImagePool) -> None:
+        """Take another pool's features in place of those of training.
+
+        raises ValueError: when the fusion uses no images, or when another image encoder made the
+            features.
+        """
+        if self.images is None:
+            raise ValueError(f"{self.name} uses no images: it was trained with NoFusion.")
+        known = self.images.meta
+        for key in ("encoder", "weights_sha256"):
+            if pool.meta[key] != known[key]:
+                raise ValueError(
+                    f"{self.name} was trained on features of {known['encoder']}, but pool "
+                    f"{pool.path} holds those of {pool.meta['encoder']} (or of other weights). "
+                    "Embed the pictures with the same encoder."
+                )
+        self.model.attrs["images"] = ImageFeatures.from_pool(pool)
+
+    def _check_retriever(self, nlp: Language | None) -> None:
+        """A retriever before this component must have indexed the same pool."""
+        for name, pipe in nlp.pipeline if nlp is not None else ():
+            index = getattr(pipe, "index", None)
+            if index is not None and index.meta["pool_hash"] != self.images.meta["pool_hash"]:
+                raise ValueError(
+                    f"{self.name} was given image features of pool "
+                    f"{self.images.meta['pool_hash'][:16]}, but {name} has indexed pool "
+                    f"{index.meta['pool_hash'][:16]}. Give both the same pool."
+                )
+
+    def _tell_of_missing_vokens(self, docs: list[Doc]) -> None:
+        if self._said_no_vokens or any(doc._.voken_index is not None for doc in docs):
+            return
+        self._said_no_vokens = True
+        logger.warning(
+            "%s: the documents carry no vokens, so entities are recognised from the text alone. "
+            "Put 'voken_retriever' or 'given_image' before it to use pictures.",
+            self.name,
+        )
+
+    # Serialisation
+
+    def to_files(self) -> dict[str, bytes]:
+        """Settings, weights and image features."""
+        images = self.images
+        return super().to_files() | ({"images": images.to_bytes()} if images is not None else {})
+
+    def from_files(self, files: dict[str, bytes]) -> None:
+        """Restore what `to_files` gave.
+
+        raises ValueError: when the image features are damaged.
+        """
+        super().from_files(files)
+        stored = files.get("images")
+        self.model.attrs["images"] = None if stored is None else ImageFeatures.from_bytes(stored)
+
+    def build_layers(self) -> None:
+        """Make the head and the CRF."""
+        if self.cfg:
+            build_head(self.model, self.cfg["width"], self.cfg["image_width"], len(self.labels))
+
+    # Helpers
+
+    def _gold_tags(self, example: Example) -> list[int]:
+        """Tag numbers by the reference's entities; `MISSING` where it says nothing."""
+        numbers: dict[str | None, int] = {None: MISSING, "O": 0}
+        for i, tag in enumerate(bio_tags(self.labels)[1:], start=1):
+            prefix, label = tag.split("-", 1)
+            for biluo_prefix in "BU" if prefix == "B" else "IL":
+                numbers[f"{biluo_prefix}-{label}"] = i
+        try:
+            return [numbers[tag] for tag in example.get_aligned_ner()]
+        except KeyError as error:
+            raise ValueError(
+                f"{self.name} does not know the entity tag {error}: its labels are "
+                f"{', '.join(self.labels)}. Initialise it with all labels of the corpus."
+            ) from None
+
+    def _entities(self, doc: Doc, tags: np.ndarray) -> list[Span]:
+        """The entities of a valid sequence of tag numbers."""
+        is_begin = tags % 2 == 1
+        is_end = ~((tags > 0) & ~is_begin)
+        starts = np.flatnonzero(is_begin)
+        # The first token at or after start + 1 that is not inside ends the entity.
+        ends = np.append(np.flatnonzero(is_end), len(tags))
+        stops = ends[np.searchsorted(ends, starts, side="right")]
+        return [
+            Span(doc, start, stop, label=self.labels[(tags[start] - 1) // 2])
+            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+        ]
+
+    def _require_head(self) -> None:
+        if not self.cfg:
+            raise ValueError(Errors.E109.format(name=self.name))

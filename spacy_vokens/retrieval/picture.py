@@ -1,0 +1,44 @@
+"""The picture behind a voken: where it lies, whose it is, and how to open it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from spacy_vokens.images.decode import open_picture
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of an index, as a voken names it.
+
+    id: the image's id in its pool.
+    path: the picture's file on this machine, or None; the file may be gone.
+    source: where the picture comes from, for the attribution.
+    licence: the licence it is under, for the attribution.
+    thumbnail: a small WebP copy, or None where none is stored.
+    """
+
+    id: str
+    path: Path | None
+    source: str
+    licence: str
+    thumbnail: bytes | None
+
+    def open(self) -> Image.Image:
+        """Open the picture in RGB: its file if that is there, else its thumbnail.
+
+        raises FileNotFoundError: if there is neither.
+        raises PictureError: if it cannot be read as a picture.
+        """
+        if self.path is not None and self.path.is_file():
+            return open_picture(self.path)
+        if self.thumbnail is not None:
+            return open_picture(self.thumbnail)
+        where = "no file is known" if self.path is None else f"there is no file {self.path}"
+        raise FileNotFoundError(
+            f"Picture {self.id!r} cannot be shown: {where} and no thumbnail is stored. Put the "
+            "file back, or embed the pool with thumbnails."
+        )

@@ -1,0 +1,88 @@
+"""A linear-chain CRF over BIO tags that knows which sequences are valid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torchcrf import CRF
+
+# Low enough to rule a path out, and still a half-precision number.
+IMPOSSIBLE = -1e4
+MISSING = -1
+
+
+def bio_tags(labels: Sequence[str]) -> list[str]:
+    """The tags of the given entity types: `O`, then `B-` and `I-` of each."""
+    return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
+
+
+class BioCrf(nn.Module):
+    """A CRF (Lafferty et al. 2001) over `bio_tags` of `n_labels` entity types.
+
+    Tag 0 is `O`, tag 2k+1 is `B-` and tag 2k+2 `I-` of type k. `I-` may only follow `B-` or `I-` of
+    the same type: other sequences have no probability and are never decoded.
+    """
+
+    starts_badly: torch.Tensor
+    follows_badly: torch.Tensor
+
+    def __init__(self, n_labels: int) -> None:
+        super().__init__()
+        n_tags = 2 * n_labels + 1
+        self.crf = CRF(n_tags, batch_first=True)
+        tags = torch.arange(n_tags)
+        is_inside = (tags > 0) & (tags % 2 == 0)
+        label = (tags - 1).div(2, rounding_mode="floor")
+        continues = (label.unsqueeze(1) == label.unsqueeze(0)) & (tags > 0).unsqueeze(1)
+        self.register_buffer("starts_badly", is_inside, persistent=False)
+        self.register_buffer("follows_badly", is_inside & ~continues, persistent=False)
+
+    def forward(
+        self, emissions: torch.Tensor, tags: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Negative log-likelihood, averaged over sentences.
+
+        emissions: (batch, words, tags).
+        tags: (batch, words) of tag numbers; at a word with `MISSING` every tag counts as right.
+        mask: (batch, words), True at words; the first column must be all True.
+        """
+        self._rule_out_invalid()
+        missing = (tags < 0) & mask
+        if not missing.any():
+            return -self.crf(emissions, tags, mask=mask, reduction="mean")
+        allowed = nn.functional.one_hot(tags.clamp(min=0), emissions.shape[-1]).bool()
+        allowed |= missing.unsqueeze(-1)
+        time_first, steps = emissions.transpose(0, 1), mask.transpose(0, 1)
+        possible = time_first.masked_fill(~allowed.transpose(0, 1), IMPOSSIBLE)
+        log_likelihood = self.crf._compute_normalizer(possible, steps)
+        log_likelihood = log_likelihood - self.crf._compute_normalizer(time_first, steps)
+        return -log_likelihood.mean()
+
+    @torch.no_grad()
+    def decode(self, emissions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The most probable valid tags, (batch, words); arbitrary where the mask is False.
+
+        Viterbi over the whole batch at once (pytorch-crf's goes token by token).
+        """
+        self._rule_out_invalid()
+        score = self.crf.start_transitions + emissions[:, 0]
+        stay = torch.arange(score.shape[1], device=score.device).expand_as(score)
+        history = []
+        for step in range(1, emissions.shape[1]):
+            best, previous = (score.unsqueeze(2) + self.crf.transitions).max(dim=1)
+            is_word = mask[:, step].unsqueeze(1)
+            score = torch.where(is_word, best + emissions[:, step], score)
+            history.append(torch.where(is_word, previous, stay))
+        tag = (score + self.crf.end_transitions).argmax(dim=1, keepdim=True)
+        path = [tag]
+        for previous in reversed(history):
+            tag = previous.gather(1, tag)
+            path.append(tag)
+        return torch.cat(path[::-1], dim=1)
+
+    @torch.no_grad()
+    def _rule_out_invalid(self) -> None:
+        self.crf.start_transitions.masked_fill_(self.starts_badly, IMPOSSIBLE)
+        self.crf.transitions.masked_fill_(self.follows_badly, IMPOSSIBLE)

@@ -1,0 +1,54 @@
+"""Read the documents that a page shows, without the annotations that the pipeline will make."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+
+import spacy_vokens.extensions  # noqa: F401  (the documents' user data holds these attributes)
+
+
+def read_documents(path: Path, nlp: Language) -> list[Doc]:
+    """Read a text file or a corpus as documents to be annotated by a pipeline.
+
+    path: a UTF-8 `.txt` file with one text a line (empty lines are left out), or a `.spacy`
+        corpus, whose documents keep their tokens, image ids, raw tags and vokens.
+    nlp: the pipeline, for its tokenizer and vocabulary.
+    raises ValueError: if the file is neither, or holds no document.
+    """
+    if path.suffix == ".txt":
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        docs = [nlp.make_doc(line.strip()) for line in lines if line.strip()]
+    elif path.suffix == ".spacy":
+        corpus = DocBin().from_disk(path)
+        docs = [_without_annotations(doc) for doc in corpus.get_docs(nlp.vocab)]
+    else:
+        raise ValueError(f"{path} is neither a .txt file with one text a line nor a .spacy corpus.")
+    if not docs:
+        raise ValueError(f"{path} holds no document.")
+    return docs
+
+
+def choose_documents(docs: list[Doc], limit: int, seed: int | None) -> list[Doc]:
+    """Choose `limit` documents, all where there are fewer, in the order of the file.
+
+    seed: draws them at random, the same for the same seed; None takes the first ones.
+    """
+    if seed is None or limit >= len(docs):
+        return docs[:limit]
+    rows = random.Random(seed).sample(range(len(docs)), limit)
+    return [docs[row] for row in sorted(rows)]
+
+
+def _without_annotations(doc: Doc) -> Doc:
+    # The same spaces, because the user data's keys are character offsets.
+    copy = Doc(
+        doc.vocab,
+        words=[token.text for token in doc],
+        spaces=[bool(token.whitespace_) for token in doc],
+    )
+    copy.user_data = dict(doc.user_data)
+    return copy

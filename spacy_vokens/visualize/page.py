@@ -1,0 +1,266 @@
+"""One HTML page that shows texts, their entities, and the picture behind each word."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Iterable
+from html import escape
+
+from spacy import displacy
+from spacy.tokens import Doc, Token
+from spacy.training import biluo_tags_to_spans, iob_to_biluo
+
+import spacy_vokens.extensions  # noqa: F401  (registers the attributes that are read here)
+from spacy_vokens.images import decode
+from spacy_vokens.retrieval.picture import Picture
+
+STYLE = """
+:root { color-scheme: light dark; --page: #f6f5f2; --card: #fff; --ink: #1c1b1a; --quiet: #66625c;
+  --line: #e3e0da; --gate: #3d6fd9; }
+@media (prefers-color-scheme: dark) { :root { --page: #141517; --card: #1e2023; --ink: #eceae6;
+  --quiet: #a5a19a; --line: #34373c; --gate: #86a9f5; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 2rem 1rem 3rem; background: var(--page);
+  color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial,
+  "Liberation Sans", sans-serif; }
+h1 { margin: 0; font-size: 1.6rem; line-height: 1.2; letter-spacing: -.01em; }
+header p { margin: .35rem 0 0; color: var(--quiet); max-width: 46rem; }
+header .counts { color: var(--ink); font-weight: 600; }
+figure { margin: 1.25rem 0 0; padding: 1rem clamp(.7rem, 3vw, 1.25rem) 1.25rem;
+  background: var(--card); border: 1px solid var(--line); border-radius: .9rem; }
+figcaption, .gold, .empty, footer { color: var(--quiet); font-size: .8rem; }
+figcaption, .gold, .word { overflow-wrap: anywhere; }
+.entities { font-size: 1.1rem; overflow-wrap: anywhere; }
+.entities mark { display: inline-block; max-width: 100%; color: #1c1b1a; }
+.gold { margin: .1rem 0 0; }
+.gold span { margin-inline-start: .6em; white-space: nowrap; }
+.gold b { padding: .1em .4em; border-radius: .3em; background: var(--entity); color: #1c1b1a;
+  font-size: .85em; }
+.words { display: flex; flex-wrap: wrap; row-gap: 1rem; list-style: none; padding: 0;
+  margin: .9rem -.3rem 0; }
+.words li { display: flex; flex-direction: column; align-items: center; min-width: 4.75rem;
+  max-width: 8rem; padding: 0 .3rem; font-size: .75rem; line-height: 1.35; color: var(--quiet);
+  font-variant-numeric: tabular-nums; }
+.word { align-self: stretch; padding: .15em .4em; border-radius: .35em; text-align: center;
+  font-size: .9rem; color: var(--ink); white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; unicode-bidi: isolate; }
+.entity .word { background: var(--entity); color: #1c1b1a; font-weight: 600; }
+.inside .word { margin-inline-start: -.3rem; border-start-start-radius: 0;
+  border-end-start-radius: 0; }
+li:has(+ .inside) .word { margin-inline-end: -.3rem; border-start-end-radius: 0;
+  border-end-end-radius: 0; }
+.picture { width: 4.25rem; height: 4.25rem; margin: .35rem 0 .3rem; border-radius: .55rem;
+  display: grid; place-items: center; text-align: center; line-height: 1.2; }
+.shown { background: #fff center / contain no-repeat; border: 1px solid var(--line);
+  -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+.none { border: 1px dashed var(--line); font-size: .7rem; padding: .3rem; }
+.gate { margin-top: auto; }
+.bar { width: 4.25rem; height: .3rem; margin-top: .15rem; border-radius: .15rem;
+  background: linear-gradient(var(--gate), var(--gate)) 0 / var(--weight) 100% no-repeat,
+  var(--line); -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+.aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
+footer { margin-top: 1.5rem; }
+footer h2 { margin: 0; font-size: .9rem; color: var(--ink); }
+footer ul { margin: .25rem 0 0; padding-inline-start: 1.2rem; }
+"""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
+style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}{pictures}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<p class="counts">{counts}</p>
+<p>Under each word stands the picture retrieved for it, its voken. r is the relevance score, how \
+well word and picture match; the bar is the gate λ, the weight of the picture in the word when \
+entities are recognised, from 0 to 1.</p>
+</header>
+<main>
+{figures}
+</main>
+{footer}
+</body>
+</html>
+"""
+
+
+def render_page(
+    docs: Iterable[Doc],
+    picture: Callable[[str], Picture | None],
+    *,
+    title: str = "Words and their pictures",
+) -> str:
+    """Render documents as one self-contained HTML page, readable without a network.
+
+    Each document shows its entities as displaCy marks, the gold entities of `Doc._.raw_tags` where
+    it has them, and each word with its picture, relevance score and gate. A picture is embedded
+    once however often it is shown. Nothing of the documents or the pictures reaches the page
+    unescaped.
+
+    docs: annotated documents; those without vokens, gates or tokens are shown as such.
+    picture: gives the picture of a voken, or None where it is not at hand.
+    title: heading of the page.
+    """
+    docs = list(docs)
+    gallery = _Gallery(picture)
+    renderer = displacy.EntityRenderer()
+    figures = [_figure(doc, number, gallery, renderer) for number, doc in enumerate(docs, start=1)]
+    return PAGE.format(
+        title=escape(title),
+        style=STYLE,
+        pictures=gallery.style(),
+        counts=_counts(docs, gallery),
+        figures="\n".join(figures),
+        footer=gallery.attribution(),
+    )
+
+
+class _Gallery:
+    """The distinct pictures of a page, each embedded once as a CSS class."""
+
+    def __init__(self, picture: Callable[[str], Picture | None]) -> None:
+        self._picture = picture
+        self._classes: dict[str, str | None] = {}
+        self._thumbnails: list[bytes] = []
+        self._credits: Counter[tuple[str, str]] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._thumbnails)
+
+    def css_class(self, voken: str) -> str | None:
+        """The class that shows a picture, or None if the picture is not at hand."""
+        if voken not in self._classes:
+            self._classes[voken] = self._embed(self._picture(voken))
+        return self._classes[voken]
+
+    def _embed(self, picture: Picture | None) -> str | None:
+        if picture is None:
+            return None
+        try:
+            thumbnail = picture.thumbnail or decode.thumbnail(picture.open())
+        except (decode.PictureError, OSError):
+            return None
+        self._thumbnails.append(thumbnail)
+        self._credits[picture.source, picture.licence] += 1
+        return f"p{len(self._thumbnails)}"
+
+    def style(self) -> str:
+        return "".join(
+            f".p{number} {{ background-image: url(data:image/webp;base64,"
+            f"{base64.b64encode(thumbnail).decode('ascii')}); }}\n"
+            for number, thumbnail in enumerate(self._thumbnails, start=1)
+        )
+
+    def attribution(self) -> str:
+        if not self._credits:
+            return ""
+        items = "\n".join(
+            f"<li>{escape(source or 'source not stated')}: "
+            f"{escape(licence or 'licence not stated')} ({_number(count, 'picture')})</li>"
+            for (source, licence), count in sorted(self._credits.items())
+        )
+        return f"<footer>\n<h2>Pictures</h2>\n<ul>\n{items}\n</ul>\n</footer>"
+
+
+def _counts(docs: list[Doc], gallery: _Gallery) -> str:
+    words = [token for doc in docs for token in doc if not token.is_space]
+    n_grounded = sum(token._.voken is not None for token in words)
+    return (
+        f"{_number(len(docs), 'text')} · {_number(len(words), 'word')}, {n_grounded} of them with "
+        f"a voken · {_number(len(gallery), 'distinct picture')}"
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _figure(doc: Doc, number: int, gallery: _Gallery, renderer: displacy.EntityRenderer) -> str:
+    settings = displacy.get_doc_settings(doc)
+    caption = f"Text {number}"
+    if doc._.image_id is not None:
+        caption += f" · came with picture {escape(doc._.image_id)}"
+    if doc.text.strip():
+        words = "\n".join(_word(token, gallery, renderer) for token in doc if not token.is_space)
+        content = (
+            f'{_marks(doc, renderer)}{_gold(doc, renderer)}\n<ol class="words">\n{words}\n</ol>'
+        )
+    else:
+        content = '<p class="empty">empty document</p>'
+    return (
+        f'<figure lang="{escape(settings["lang"])}" dir="{escape(settings["direction"])}">\n'
+        f"<figcaption>{caption}</figcaption>\n{content}\n</figure>"
+    )
+
+
+def _marks(doc: Doc, renderer: displacy.EntityRenderer) -> str:
+    # displaCy escapes the text but not the labels; `params` replace what it would print.
+    ents = [
+        {
+            "start": ent.start_char,
+            "end": ent.end_char,
+            "label": ent.label_,
+            "params": {"label": escape(ent.label_)},
+        }
+        for ent in doc.ents
+    ]
+    parsed = {"text": doc.text, "ents": ents, "settings": displacy.get_doc_settings(doc)}
+    return renderer.render([parsed]).strip()
+
+
+def _gold(doc: Doc, renderer: displacy.EntityRenderer) -> str:
+    if doc._.raw_tags is None:
+        return ""
+    ents = biluo_tags_to_spans(doc, iob_to_biluo(doc._.raw_tags))
+    items = "".join(
+        f'<span style="--entity: {_color(ent.label_, renderer)}">{escape(ent.text)} '
+        f"<b>{escape(ent.label_)}</b></span>"
+        for ent in ents
+    )
+    return f'\n<p class="gold">Gold:{items or " no entity"}</p>'
+
+
+def _word(token: Token, gallery: _Gallery, renderer: displacy.EntityRenderer) -> str:
+    word = escape(token.text)
+    content = f'<span class="word" title="{word}">{word}</span>{_voken(token, gallery)}'
+    if token._.visual_gate is not None:
+        weight = f"{token._.visual_gate:.2f}"
+        content += (
+            f'<span class="gate">λ {weight}</span><span class="bar" style="--weight: '
+            f'{token._.visual_gate:.0%}"></span>'
+        )
+    if not token.ent_type_:
+        return f"<li>{content}</li>"
+    inside = " inside" if token.ent_iob_ == "I" else ""
+    label = f'<span class="aloud">{escape(token.ent_type_)}</span>'
+    color = _color(token.ent_type_, renderer)
+    return f'<li class="entity{inside}" style="--entity: {color}">{content}{label}</li>'
+
+
+def _voken(token: Token, gallery: _Gallery) -> str:
+    if token._.voken is None:
+        return '<span class="picture none">no picture</span>'
+    name = escape(token._.voken)
+    css_class = gallery.css_class(token._.voken)
+    if css_class is None:
+        tile = f'<span class="picture none" title="{name}">picture not at hand</span>'
+    else:
+        tile = (
+            f'<span class="picture shown {css_class}" role="img" aria-label="picture {name}" '
+            f'title="{name}"></span>'
+        )
+    score = token._.voken_score
+    return tile if score is None else f"{tile}<span>r {score:.2f}</span>"
+
+
+def _color(label: str, renderer: displacy.EntityRenderer) -> str:
+    return escape(renderer.colors.get(label.upper(), renderer.default_color))

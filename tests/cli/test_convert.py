@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from spacy.vocab import Vocab
+from typer.testing import CliRunner
+
+from spacy_vokens.cli.convert import convert
+from spacy_vokens.corpus.docbin import load_docs
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+TWEETS = "IMGID:1.jpg\nAnn\tB-PER\nLee\tI-PER\n\nIMGID:2\nin\tO\nIFA\tI-OTHER\n"
+TABLE = (
+    "image\tsplit\tcaption\n"
+    "a.jpg\ttrain\tA dog.\na.jpg\ttrain\tA cat.\nb.jpg\ttrain\tTwo\nc.jpg\tdev\tThree\n"
+)
+
+
+@pytest.fixture
+def run():
+    app = typer.Typer()
+    app.command()(convert)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def tweets(tmp_path):
+    path = tmp_path / "tweets.txt"
+    path.write_text(TWEETS, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "captions.tsv"
+    path.write_text(TABLE, encoding="utf-8")
+    return path
+
+
+def _columns(output, first):
+    (row,) = [line.split() for line in output.splitlines() if line.startswith(first)]
+    return row
+
+
+def test_a_conll_file_becomes_a_corpus(run, tweets, tmp_path):
+    out = tmp_path / "corpus" / "train.spacy"
+    result = run(tweets, out, "--rename", "OTHER=MISC")
+    assert result.exit_code == 0, result.output
+    docs = load_docs(out, Vocab())
+    assert [doc._.image_id for doc in docs] == ["1", "2"]
+    assert [[(e.text, e.label_) for e in doc.ents] for doc in docs] == [
+        [("Ann Lee", "PER")],
+        [("IFA", "MISC")],
+    ]
+    assert list(docs[1]._.raw_tags) == ["O", "I-MISC"]
+    # docs, tokens, images, repaired tags, MISC, PER
+    assert _columns(result.output, str(out))[1:] == ["2", "4", "2", "1", "1", "1"]
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_captions_table_becomes_a_corpus_for_every_split(run, table, tmp_path):
+    out = tmp_path / "pairs"
+    result = run(table, out)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == ["dev.spacy", "train.spacy"]
+    train = load_docs(out / "train.spacy", Vocab())
+    assert [(d.text, d._.image_id) for d in train] == [
+        ("A dog.", "a"),
+        ("A cat.", "a"),
+        ("Two", "b"),
+    ]
+    assert [token.text for token in train[0]] == ["A", "dog", "."]
+    assert _columns(result.output, str(out / "train.spacy"))[1:] == ["3", "7", "2", "0"]
+
+
+def test_captions_are_limited_and_tokenised_in_the_language_asked_for(run, table, tmp_path):
+    result = run(table, tmp_path / "pairs", "--max-captions", 1, "--lang", "xx")
+    assert result.exit_code == 0, result.output
+    assert [d.text for d in load_docs(tmp_path / "pairs" / "train.spacy", Vocab())] == [
+        "A dog.",
+        "Two",
+    ]
+
+
+def test_the_format_can_be_said(run, table, tmp_path):
+    table = table.rename(tmp_path / "captions.data")
+    assert "say what it is with --format" in _plain(run(table, tmp_path / "pairs"))
+    assert run(table, tmp_path / "pairs", "--format", "captions").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "options", "message"),
+    [
+        ("tweets.txt", "train.txt", [], "name it *.spacy"),
+        ("tweets.txt", "a.spacy", ["--rename", "OTHER"], "--rename expects OLD=NEW, found 'OTHER'"),
+        ("captions.tsv", "a.spacy", [], "captions become one file a split, name a folder"),
+        ("captions.tsv", "tweets.txt", [], "captions become one file a split, name a folder"),
+        ("captions.tsv", "pairs", ["--rename", "A=B"], "captions have none"),
+        ("captions.tsv", "pairs", ["--lang", "qq"], "Could not convert"),
+        ("captions.tsv", "a.spacy", ["--format", "conll"], "line 1: expected"),
+        ("missing.tsv", "pairs", [], "does not exist"),
+    ],
+)
+def test_errors_say_what_to_do_and_write_nothing(
+    run, tweets, table, tmp_path, monkeypatch, source, out, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    result = run(source, out, *options)
+    assert result.exit_code != 0
+    assert message in _plain(result)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.tsv", "tweets.txt"]
+    assert tweets.read_text(encoding="utf-8") == TWEETS
+
+
+def _plain(result):
+    """The output on one line, without the box that Typer draws around its errors."""
+    return " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the tweets are not at {DATA}")
+def test_the_tweets(run, tmp_path):
+    out = tmp_path / "test.spacy"
+    result = run(DATA / "twitter2015" / "test.txt", out, "--rename", "OTHER=MISC")
+    # docs, tokens, images, repaired tags, LOC, MISC, ORG, PER: 135 repaired, 5,207 entities
+    row = [int(x) for x in _columns(result.output, str(out))[1:]]
+    assert [row[0], row[3], *row[4:]] == [3257, 135, 1720, 754, 860, 1873]

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import spacy
+import typer
+from PIL import Image
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from typer.testing import CliRunner
+
+from spacy_vokens.cli.visualize import visualize
+from spacy_vokens.extensions import set_token_values
+from spacy_vokens.retrieval.picture import Picture
+
+app = typer.Typer()
+app.command()(visualize)
+
+
+class WordRetriever:
+    """Gives each word that has no voken its own text as voken."""
+
+    def __call__(self, doc: Doc) -> Doc:
+        set_token_values(doc, "voken", [token._.voken or token.text for token in doc])
+        return doc
+
+    def picture(self, voken: str) -> Picture:
+        file = io.BytesIO()
+        Image.new("RGB", (4, 4)).save(file, "WEBP")
+        return Picture(voken, None, "Test pictures", "CC0-1.0", file.getvalue())
+
+
+@Language.factory("test_word_retriever")
+def make_word_retriever(nlp: Language, name: str) -> WordRetriever:
+    return WordRetriever()
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(f"text{number}" for number in range(30)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("test_word_retriever", name="voken_retriever")
+    nlp.to_disk(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def shown(page: Path) -> list[int]:
+    html = page.read_text(encoding="utf-8")
+    return [number for number in range(30) if f">text{number}<" in html]
+
+
+def test_writes_a_page_of_the_first_texts(tmp_path, model, texts):
+    output = tmp_path / "new" / "page.html"
+    result = run(model, texts, "--output", output, "--title", "My <page>")
+    assert result.exit_code == 0, result.output
+    assert shown(output) == list(range(20))
+    assert "My &lt;page&gt;" in output.read_text(encoding="utf-8")
+    assert "Test pictures: CC0-1.0 (20 pictures)" in output.read_text(encoding="utf-8")
+    assert "20 documents, 20 distinct vokens" in " ".join(result.output.split())
+    assert [path.name for path in output.parent.iterdir()] == ["page.html"]
+
+
+def test_draws_texts_by_seed(tmp_path, model, texts):
+    pages = [tmp_path / name for name in ("a.html", "b.html", "c.html")]
+    for page, seed in zip(pages, (1, 1, 2), strict=True):
+        run(model, texts, "--output", page, "--limit", 5, "--sample-seed", seed)
+    assert len(shown(pages[0])) == 5
+    assert shown(pages[0]) == shown(pages[1]) != shown(pages[2])
+
+
+def test_corpus_keeps_its_own_tokens_and_vokens(tmp_path, model):
+    doc = Doc(spacy.blank("en").vocab, ["don't", "stop"])
+    set_token_values(doc, "voken", ["given", None])
+    DocBin(store_user_data=True, docs=[doc]).to_disk(tmp_path / "in.spacy")
+    result = run(model, tmp_path / "in.spacy", "--output", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ">don&#x27;t<" in html
+    assert 'aria-label="picture given"' in html
+    assert 'aria-label="picture stop"' in html
+
+
+def test_pipeline_without_retriever_gives_a_page_without_pictures(tmp_path, texts):
+    spacy.blank("en").to_disk(tmp_path / "plain")
+    result = run(tmp_path / "plain", texts, "--output", tmp_path / "page.html", "--limit", 2)
+    assert result.exit_code == 0, result.output
+    assert " ".join(result.output.split()).count("no voken_retriever") == 1
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert html.count("no picture") == 2
+    assert "data:image" not in html
+
+
+def test_unusable_file_is_refused_and_the_old_page_kept(tmp_path, model):
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "page.html").write_text("old")
+    result = run(model, tmp_path / "empty.txt", "--output", tmp_path / "page.html")
+    assert result.exit_code == 2
+    assert "no document" in " ".join(result.output.replace("│", " ").split())
+    assert (tmp_path / "page.html").read_text() == "old"

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from spacy import displacy
+from spacy.tokens import Doc, Span
+
+from spacy_vokens.extensions import set_token_values
+from spacy_vokens.retrieval.picture import Picture
+from spacy_vokens.visualize.page import render_page
+
+VOCAB = spacy.blank("en").vocab
+HOSTILE = """<script>alert("x")</script>'"&amp;<b onload='y'>{0}"""
+TAGS = (
+    "html head meta title style body header h1 h2 p main figure figcaption div mark span ol ul li "
+    "b br footer"
+)
+ATTRIBUTES = "lang dir charset http-equiv content name class style title role aria-label"
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text below each."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[int] = []
+        self.feed(html)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "br"):
+            self._open.append(len(self.elements))
+        self.elements.append((tag, dict(attrs)))
+        self.texts.append("")
+
+    def handle_endtag(self, tag):
+        assert self.elements[self._open.pop()][0] == tag
+
+    def handle_data(self, data):
+        for position in self._open:
+            self.texts[position] += data
+
+    def having(self, css_class: str) -> list[tuple[dict[str, str | None], str]]:
+        return [
+            (attrs, text)
+            for (_, attrs), text in zip(self.elements, self.texts, strict=True)
+            if css_class in (attrs.get("class") or "").split()
+        ]
+
+    def text(self, tag: str) -> list[str]:
+        return [
+            text for (name, _), text in zip(self.elements, self.texts, strict=True) if name == tag
+        ]
+
+
+def webp(color: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), color).save(file, "WEBP")
+    return file.getvalue()
+
+
+def make_picture(id: str = "cat", color: str = "red", **fields: Any) -> Picture:
+    values = {"path": None, "source": "Emoji", "licence": "CC BY-SA 4.0", **fields}
+    values.setdefault("thumbnail", webp(color))
+    return Picture(id=id, **values)
+
+
+def make_doc(words, vokens=None, ents=(), **attributes):
+    doc = Doc(VOCAB, words)
+    doc.ents = [Span(doc, start, end, label) for start, end, label in ents]
+    if vokens is not None:
+        set_token_values(doc, "voken", vokens)
+    for name, value in attributes.items():
+        if name in ("image_id", "raw_tags"):
+            setattr(doc._, name, value)
+        else:
+            set_token_values(doc, name, value)
+    return doc
+
+
+def page_items(page):
+    return [
+        (attrs, text)
+        for (tag, attrs), text in zip(page.elements, page.texts, strict=True)
+        if tag == "li"
+    ][: len(page.having("word"))]
+
+
+def no_picture(voken):
+    return None
+
+
+def test_word_stands_over_its_picture_score_and_gate():
+    doc = make_doc(["Cats", "purr"], ["cat", None], voken_score=[0.456, None])
+    set_token_values(doc, "visual_gate", [0.314, 0.0])
+    page = Page(render_page([doc], {"cat": make_picture()}.get))
+
+    first, second = (text for tag, text in page_items(page))
+    assert first == "Catsr 0.46λ 0.31"
+    assert second == "purrno pictureλ 0.00"
+    (shown,) = page.having("shown")
+    assert (shown[0]["role"], shown[0]["aria-label"]) == ("img", "picture cat")
+    assert [attrs["style"] for attrs, _ in page.having("bar")] == ["--weight: 31%", "--weight: 0%"]
+
+
+def test_page_counts_what_it_shows():
+    docs = [make_doc(["a", "b", "\n"], ["cat", "gone", None]), make_doc(["c"], ["cat"])]
+    page = Page(render_page(docs, {"cat": make_picture()}.get))
+    (counts,) = page.having("counts")
+    assert [text for _, text in page.having("word")] == ["a", "b", "c"]
+    assert counts[1] == "2 texts · 3 words, 3 of them with a voken · 1 distinct picture"
+
+
+def test_each_picture_is_embedded_once_and_asked_for_once():
+    pictures = {"cat": make_picture("cat", "red"), "dog": make_picture("dog", "blue")}
+    asked = []
+
+    def picture(voken):
+        asked.append(voken)
+        return pictures[voken]
+
+    docs = [make_doc(["a", "b", "c"], ["cat", "dog", "cat"]), make_doc(["d"], ["dog"])]
+    html = render_page(docs, picture)
+
+    assert asked == ["cat", "dog"]
+    rules = re.findall(r"\.(p\d) \{ background-image: url\(data:image/webp;base64,(\S+)\)", html)
+    assert [base64.b64decode(data) for _, data in rules] == [
+        pictures["cat"].thumbnail,
+        pictures["dog"].thumbnail,
+    ]
+    cat, dog = (name for name, _ in rules)
+    shown = [attrs["class"].split()[-1] for attrs, _ in Page(html).having("shown")]
+    assert shown == [cat, dog, cat, dog]
+
+
+def test_picture_without_thumbnail_is_read_from_its_file(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (400, 200), "blue").save(path)
+    picture = make_picture("photo", path=path, thumbnail=None)
+    html = render_page([make_doc(["sea"], ["photo"])], {"photo": picture}.get)
+
+    (data,) = re.findall(r"data:image/webp;base64,([^)]+)", html)
+    thumbnail = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert thumbnail.format == "WEBP"
+    assert max(thumbnail.size) < 400
+    red, green, blue = thumbnail.convert("RGB").getpixel((10, 10))
+    assert blue > 200 > 50 > max(red, green)
+
+
+@pytest.mark.parametrize("content", [None, b"not a picture"])
+def test_picture_that_cannot_be_read_is_not_at_hand(tmp_path, content):
+    path = tmp_path / "photo.png"
+    if content is not None:
+        path.write_bytes(content)
+    picture = make_picture("photo", path=path, thumbnail=None)
+    html = render_page([make_doc(["sea"], ["photo"])], {"photo": picture}.get)
+    (tile,) = Page(html).having("none")
+    assert (tile[0]["title"], tile[1]) == ("photo", "picture not at hand")
+    assert "data:image" not in html
+    assert "<footer>" not in html
+
+
+def test_entities_wear_displacys_marks_and_colours():
+    doc = make_doc(["In", "New", "York", "today"], ents=[(1, 3, "LOC"), (3, 4, "DATE")])
+    page = Page(render_page([doc], no_picture))
+    colors = displacy.EntityRenderer().colors
+
+    assert [text.split() for text in page.text("mark")] == [
+        ["New", "York", "LOC"],
+        ["today", "DATE"],
+    ]
+    words = [(attrs.get("class"), attrs.get("style")) for attrs, _ in page_items(page)]
+    assert words == [
+        (None, None),
+        ("entity", f"--entity: {colors['LOC']}"),
+        ("entity inside", f"--entity: {colors['LOC']}"),
+        ("entity", f"--entity: {colors['DATE']}"),
+    ]
+
+
+def test_gold_entities_stand_beside_the_predicted_ones():
+    tags = ["B-PER", "I-PER", "O", "I-LOC"]
+    words = ["Tim", "Cook", "in", "Paris"]
+    docs = [
+        make_doc(words, raw_tags=tags),
+        make_doc(words, raw_tags=["O"] * 4),
+        make_doc(words),
+    ]
+    gold = [text for _, text in Page(render_page(docs, no_picture)).having("gold")]
+    assert gold == ["Gold:Tim Cook PERParis LOC", "Gold: no entity"]
+
+
+def test_document_without_anything_is_shown_as_text():
+    page = Page(render_page([make_doc(["plain", "words"])], no_picture))
+    assert [text for _, text in page_items(page)] == ["plainno picture", "wordsno picture"]
+    assert not page.having("bar")
+    assert "plain words" in page.having("entities")[0][1]
+
+
+@pytest.mark.parametrize("words", [[], ["\n", " "]])
+def test_empty_document_says_so(words):
+    page = Page(render_page([make_doc(words)], no_picture))
+    assert [text for _, text in page.having("empty")] == ["empty document"]
+    assert page.text("ol") == []
+
+
+def test_text_runs_in_its_languages_direction():
+    docs = [spacy.blank("en")("cat"), spacy.blank("ar")("قطة")]
+    page = Page(render_page(docs, no_picture))
+    figures = [(a["lang"], a["dir"]) for tag, a in page.elements if tag == "figure"]
+    assert figures == [("en", "ltr"), ("ar", "rtl")]
+    assert [a["style"].split(": ")[-1] for a, _ in page.having("entities")] == ["ltr", "rtl"]
+
+
+def test_page_without_documents_is_a_page():
+    (counts,) = Page(render_page([], no_picture)).having("counts")
+    assert counts[1].startswith("0 texts · 0 words")
+
+
+def test_footer_names_each_source_and_licence_of_the_shown_pictures():
+    pictures = {
+        "a": make_picture("a"),
+        "b": make_picture("b"),
+        "c": make_picture("c", source="Photos", licence=""),
+        "unused": make_picture("unused", source="Elsewhere"),
+    }
+    page = Page(render_page([make_doc(["x", "y", "z"], ["a", "b", "c"])], pictures.get))
+    (footer,) = page.text("footer")
+    assert footer.split("\n")[3:5] == [
+        "Emoji: CC BY-SA 4.0 (2 pictures)",
+        "Photos: licence not stated (1 picture)",
+    ]
+    assert "Elsewhere" not in footer
+
+
+def test_page_asks_for_nothing_from_outside():
+    doc = make_doc(["https://t.co/x"], ["cat"])
+    html = render_page([doc], {"cat": make_picture(source="https://example.org")}.get)
+    page = Page(html)
+    assert not {"src", "href"} & {name for _, attrs in page.elements for name in attrs}
+    assert set(re.findall(r"url\((\w+:)", html)) == {"data:"}
+    assert "@import" not in html
+    policy = [a["content"] for _, a in page.elements if "http-equiv" in a]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+texts = st.one_of(st.just(HOSTILE), st.text(min_size=1, max_size=8), st.text("<>&\"'{}/\\;:-!= "))
+
+
+@given(word=texts.filter(str.strip), label=texts.filter(bool), id=texts, other=texts)
+def test_nothing_reaches_the_page_unescaped(word, label, id, other):
+    doc = make_doc(["a", word], [id, "gone" + id], [(1, 2, label)], image_id=other)
+    doc._.raw_tags = ["O", f"B-{label}"]
+    picture = make_picture(id, source=other, licence=other)
+    page = Page(render_page([doc], {id: picture}.get, title=other))
+
+    assert {tag for tag, _ in page.elements} <= set(TAGS.split())
+    assert {name for _, attrs in page.elements for name in attrs} <= set(ATTRIBUTES.split())
+    assert [text for _, text in page.having("word")] == ["a", word]
+    assert page.having("shown")[0][0]["title"] == id
+    assert page.having("none")[0][0]["title"] == "gone" + id
+    assert page.having("aloud")[0][1] == label
+    assert page.text("mark")[0].strip().endswith(label.strip())
+    assert page.text("h1") == page.text("title") == [other]
+    assert other in page.text("figcaption")[0]
+    assert (other or "licence not stated") in page.text("footer")[0]
