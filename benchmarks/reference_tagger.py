@@ -193,9 +193,7 @@ def main() -> None:
             state = {name: value.clone() for name, value in model.state_dict().items()}
             best = {"epoch": epoch, "dev": dev, "state": state}
     model.load_state_dict(best.pop("state"))
-    best["test"] = score(
-        data["test"], predict(model, batches, data["test"], tags, args.batch_size)
-    )
+    best["test"] = score(data["test"], predict(model, batches, data["test"], tags, args.batch_size))
     result = {
         "system": "reference (plain PyTorch)",
         "seed": args.seed,

@@ -37,10 +37,13 @@ def model_folder() -> Path:
 
 def main(out: Path) -> None:
     """Copy the encoder's configuration, weights and tokenizer into the folder OUT."""
-    source = model_folder()
-    with folder_aside(out) as aside:
-        for name in FILES:
-            shutil.copyfile(source / name, aside / name)
+    try:
+        source = model_folder()
+        with folder_aside(out) as aside:
+            for name in FILES:
+                shutil.copyfile(source / name, aside / name)
+    except (ModuleNotFoundError, ValueError) as error:
+        msg.fail(str(error), exits=1)
     msg.good(f"all-MiniLM-L6-v2 in {out}")
 
 

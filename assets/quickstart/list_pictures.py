@@ -12,6 +12,7 @@ import csv
 import io
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 import emoji
@@ -53,8 +54,8 @@ def list_pictures() -> list[Picture]:
     return pictures
 
 
-def _without_selectors(points: object) -> tuple[int, ...]:
-    return tuple(point for point in points if point != VARIATION_SELECTOR)  # type: ignore[attr-defined]
+def _without_selectors(points: Iterable[int]) -> tuple[int, ...]:
+    return tuple(point for point in points if point != VARIATION_SELECTOR)
 
 
 def _plain_name(alias: str) -> str:

@@ -68,7 +68,10 @@ def render_pictures(pictures: list[Picture], out: Path) -> None:
 def main(out: Path) -> None:
     """Render the pictures of pictures.tsv into the folder OUT."""
     pictures = read_pictures()
-    render_pictures(pictures, out)
+    try:
+        render_pictures(pictures, out)
+    except (ModuleNotFoundError, ValueError) as error:
+        msg.fail(str(error), exits=1)
     msg.good(f"{len(pictures)} pictures in {out} ({SOURCE_NAME}, {LICENCE})")
 
 

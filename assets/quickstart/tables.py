@@ -1,4 +1,4 @@
-"""What the quickstart's scripts share: the table of pictures, and writing a file or folder whole."""
+"""What the quickstart's scripts share: the table of pictures, and writing files whole."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def read_source(path: Path) -> Source:
     source = Source()
     topic: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        if not line or line.startswith("# "):
+        if line in ("", "#") or line.startswith("# "):
             continue
         if match := NAMES.fullmatch(line):
             names = sorted(match["names"].split(", "), key=lambda name: draw(path.name, name))
@@ -93,9 +93,11 @@ def _fill(line: str, lists: dict[str, NameList], round_number: int) -> str:
     post = line.replace("{n}", str(int(draw(line, round_number), 16) % 90 + 10))
     while match := SLOT.search(post):
         names = lists[match["slot"]]
-        # An article is not part of a name.
-        article, name = re.fullmatch(r"(the )?(.+)", names.take(unlike=post)).groups("")  # type: ignore[union-attr]
-        post = f"{post[: match.start()]}{article}[{names.type} {name}]{post[match.end() :]}"
+        name = names.take(unlike=post)
+        # The article is no part of the name.
+        marked = f"[{names.type} {name.removeprefix('the ')}]"
+        article = "the " if name.startswith("the ") else ""
+        post = f"{post[: match.start()]}{article}{marked}{post[match.end() :]}"
     post = re.sub(r"\b([Aa]) (\[[A-Z]+ [AEIO])", r"\1n \2", post)
     return post[:1].upper() + post[1:] if post.startswith("the ") else post
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 SCORER = "spacy_vokens.metrics.ner.score_tags"
 READINGS = {
-    "strict": "Strict (an entity begins with B-), the primary reading",
-    "lenient": "Lenient (conlleval: an I- that continues nothing begins an entity)",
+    "strict": "Strict: an entity begins with B-",
+    "lenient": "Lenient: or with an I- that continues none",
 }
 
 

@@ -123,6 +123,10 @@ def torchvision_model(model: str, weights: Path | None) -> ImageEncoder:
         state = published.get_state_dict(progress=True, check_hash=True, weights_only=True)
     else:
         state = _read_weights(weights)
+    # DenseNet's files are older than its layers' names. Renamed in place: a copy would lose the
+    # version that the state dict carries.
+    for name in list(state):
+        state[re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", name)] = state.pop(name)
     module = zoo.get_model(model, weights=None, **TORCHVISION_OPTIONS.get(model, {}))
     try:
         module.load_state_dict(state)

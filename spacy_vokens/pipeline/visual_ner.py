@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -270,8 +269,8 @@ class VisualNer(FilePipe):
         self.model.attrs["images"] = ImageFeatures.from_pool(pool)
 
     def _check_retriever(self, nlp: Language | None) -> None:
-        """A retriever before this component must have indexed the same pool."""
-        for name, pipe in nlp.pipeline if nlp is not None else ():
+        """The pipeline's retriever, frozen or not, must have indexed the same pool."""
+        for name, pipe in nlp.components if nlp is not None else ():
             index = getattr(pipe, "index", None)
             if index is not None and index.meta["pool_hash"] != self.images.meta["pool_hash"]:
                 raise ValueError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -327,7 +326,7 @@ class VokenRetriever(FilePipe):
                 todo = [doc for doc in docs if self._is_wanted(doc)]
                 self.set_annotations(todo, self.predict(todo))
                 yield from docs
-            except Exception as error:  # noqa: BLE001 (the handler decides)
+            except Exception as error:
                 handle_error(self.name, self, docs, error)
 
     def predict(self, docs: Iterable[Doc]) -> list[Retrieved]:

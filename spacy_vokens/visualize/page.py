@@ -21,7 +21,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --page: #141517; --card: #1e2023; --ink: #eceae6;
   --quiet: #a5a19a; --line: #34373c; --gate: #86a9f5; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 2rem 1rem 3rem; background: var(--page);
+body { margin: 0 auto; max-width: 66rem; padding: 2rem 1rem 3rem; background: var(--page);
   color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial,
   "Liberation Sans", sans-serif; }
 h1 { margin: 0; font-size: 1.6rem; line-height: 1.2; letter-spacing: -.01em; }

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from spacy.vocab import Vocab
 
-from spacy_vokens.corpus.docbin import load_docs, save_docs
+from spacy_vokens.corpus.docbin import file_written_aside, load_docs, save_docs
 from spacy_vokens.extensions import get_token_values
 from spacy_vokens.metrics.ner import bio_tags
 
@@ -31,17 +31,18 @@ def test_a_folder_is_read_in_the_order_of_its_paths(make_docs, tmp_path):
     assert [doc.text for doc in load_docs(tmp_path, Vocab())] == [bare.text, annotated.text]
 
 
-def test_a_failed_write_leaves_the_older_file(make_docs, tmp_path):
+def test_a_failed_write_leaves_the_older_file_and_nothing_else(make_docs, tmp_path):
     path = tmp_path / "a.spacy"
     save_docs(make_docs(), path)
     before = path.read_bytes()
 
-    def broken():
-        yield from make_docs()
-        raise RuntimeError("stopped half way")
+    def write_half():
+        with file_written_aside(path) as aside:
+            aside.write_bytes(before[:10])
+            raise RuntimeError("stopped half way")
 
     with pytest.raises(RuntimeError, match="half way"):
-        save_docs(broken(), path)
+        write_half()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

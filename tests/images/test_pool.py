@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_vokens.images.pool import ImagePool, ImageRecord, Reject, check_id, hash_ids
+
+IDS = ["a", "b/c", "flags/türkiye"]
+
+
+def record(id: str) -> ImageRecord:
+    return ImageRecord(id, f"{id}.jpg", "0" * 64, 24, 20, "a source", "CC0")
+
+
+def write(path: Path, ids: list[str] = IDS, **options: object) -> ImagePool:
+    features = np.arange(len(ids) * 4, dtype=np.float32).reshape(len(ids), 4) / 3
+    arguments: dict = {
+        "encoder": "tiny",
+        "weights_sha256": "1" * 64,
+        "picture_root": Path("/pictures"),
+    }
+    records = options.pop("records", [record(id) for id in ids])
+    features = options.pop("features", features)
+    return ImagePool.write(path, records, features, **(arguments | options))
+
+
+def edit_json(file: Path, **values: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_write_and_open(tmp_path: Path) -> None:
+    thumbnails = [b"one", b"two", b"three"]
+    written = write(tmp_path / "pool", thumbnails=thumbnails, rejects=[Reject("x.jpg", "damaged")])
+    pool = ImagePool.open(tmp_path / "pool")
+    assert pool.ids == IDS
+    assert pool.records == [record(id) for id in IDS]
+    assert len(pool) == 3
+    assert pool.features.dtype == np.float16
+    assert isinstance(pool.features, np.memmap)
+    assert not pool.features.flags.writeable
+    np.testing.assert_array_equal(
+        pool.features, (np.arange(12).reshape(3, 4) / 3).astype(np.float16)
+    )
+    assert [pool.thumbnail(id) for id in IDS] == thumbnails
+    assert pool.has_thumbnails
+    assert pool.meta["count"] == 3
+    assert pool.meta["dimension"] == 4
+    assert pool.meta["encoder"] == "tiny"
+    assert pool.hash == written.hash
+    rejects = (tmp_path / "pool/rejects.jsonl").read_text()
+    assert json.loads(rejects) == {"path": "x.jpg", "reason": "damaged"}
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["pool"]
+
+
+def test_rows(tmp_path: Path) -> None:
+    pool = write(tmp_path / "pool")
+    np.testing.assert_array_equal(pool.rows(["b/c", "a", "b/c"]), [1, 0, 1])
+    assert pool.rows([]).shape == (0,)
+    with pytest.raises(ValueError, match=r"2 image ids are not in the pool .*'x', 'y'"):
+        pool.rows(["a", "x", "y"])
+
+
+def test_no_thumbnails(tmp_path: Path) -> None:
+    pool = write(tmp_path / "pool")
+    assert not pool.has_thumbnails
+    assert pool.thumbnail("a") is None
+    with pytest.raises(ValueError, match="not in the pool"):
+        pool.thumbnail("x")
+
+
+def test_hash_is_of_the_content(tmp_path: Path) -> None:
+    one = write(tmp_path / "one")
+    two = write(tmp_path / "elsewhere/two", picture_root=Path("pictures"), thumbnails=[b""] * 3)
+    assert one.hash == two.hash
+    other_ids = write(tmp_path / "ids", ["a", "b/c", "d"])
+    other_features = write(tmp_path / "features", features=np.ones((3, 4)))
+    assert len({one.hash, other_ids.hash, other_features.hash}) == 3
+
+
+def test_hash_of_ids_knows_where_one_ends() -> None:
+    assert hash_ids(["ab", "c"]) != hash_ids(["a", "bc"])
+
+
+def test_relative_picture_root_moves_with_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    pool = write(Path("pools/pool"), picture_root=Path("pictures"))
+    assert pool.picture_root == project / "pictures"
+    monkeypatch.chdir(tmp_path)
+    shutil.move(project, tmp_path / "moved")
+    moved = ImagePool.open(tmp_path / "moved/pools/pool")
+    assert moved.picture_root == tmp_path / "moved/pictures"
+    absolute = write(tmp_path / "pool", picture_root=tmp_path / "pictures")
+    assert absolute.meta["picture_root"] == (tmp_path / "pictures").as_posix()
+
+
+def test_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "pool"
+    write(path, thumbnails=[b""] * 3)
+    with pytest.raises(FileExistsError, match="there already"):
+        write(path, ["z"])
+    assert ImagePool.open(path).ids == IDS
+    assert write(path, ["z"], overwrite=True).ids == ["z"]
+    assert not (path / "thumbnails").exists()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["pool"]
+
+
+def test_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    with pytest.raises(FileExistsError, match="something else"):
+        write(tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_failed_write_leaves_the_old_pool(tmp_path: Path) -> None:
+    path = tmp_path / "pool"
+    write(path)
+    with pytest.raises(ValueError, match="shorter"):
+        write(path, overwrite=True, thumbnails=[b"only one"])
+    assert ImagePool.open(path).ids == IDS
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["pool"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"records": []}, "there is no image"),
+        ({"records": [record("b"), record("a"), record("c")]}, "'a' stands after 'b'"),
+        ({"records": [record("a"), record("a"), record("c")]}, "'a' appears twice"),
+        ({"ids": ["../a", "b", "c"]}, "leads out"),
+        ({"records": [ImageRecord("a", "/etc/passwd", "", 1, 1)]}, "leads out"),
+        ({"features": np.ones((2, 4))}, "need features of shape"),
+        ({"features": np.ones(3)}, "need features of shape"),
+        ({"features": np.full((3, 4), np.nan)}, "not finite"),
+        ({"features": np.full((3, 4), 1e6)}, "not finite"),
+    ],
+)
+def test_write_refuses(tmp_path: Path, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path / "pool", **options)
+    assert not (tmp_path / "pool").exists()
+
+
+def test_open_needs_a_pool(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no image pool"):
+        ImagePool.open(tmp_path)
+
+
+def test_flipped_bit_in_the_features(tmp_path: Path) -> None:
+    write(tmp_path / "pool")
+    file = tmp_path / "pool/features.npy"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=r"features\.npy cannot be used: its hash.*embed-images"):
+        ImagePool.open(tmp_path / "pool")
+
+
+def test_features_of_another_pool(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    write(tmp_path / "two", features=np.ones((3, 5)))
+    shutil.copy(tmp_path / "two/features.npy", tmp_path / "one/features.npy")
+    with pytest.raises(ValueError, match=r"features\.npy.*not float16 of shape \(3, 4\)"):
+        ImagePool.open(tmp_path / "one")
+
+
+def test_pickled_features_are_not_loaded(tmp_path: Path) -> None:
+    write(tmp_path / "pool")
+    np.save(tmp_path / "pool/features.npy", np.array([{}] * 3), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"features\.npy cannot be used"):
+        ImagePool.open(tmp_path / "pool")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"id":"a"', '"id":"aa"', r"its ids are not those of meta\.json"),
+        ('"id":"a"', '"id":"z"', "'b/c' stands after 'z'"),
+        ('"path":"a.jpg"', '"path":"../../a.jpg"', "leads out"),
+        ('"path":"a.jpg"', '"path":"C:/a.jpg"', "leads out"),
+        ('"width":24', '"width":"24"', "line 1: 'width' must be int"),
+        ('"width":24,', "", "line 1 must hold id, path"),
+        ('{"id":"a"', '"id":"a"', r"images\.jsonl cannot be used"),
+    ],
+)
+def test_changed_records(tmp_path: Path, old: str, new: str, message: str) -> None:
+    write(tmp_path / "pool")
+    file = tmp_path / "pool/images.jsonl"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        ImagePool.open(tmp_path / "pool")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"version": 2}, "not of version 1"),
+        ({"count": 4}, "3 records, but meta.json counts 4"),
+        ({"dimension": 5}, "not float16 of shape"),
+        ({"dimension": None}, "'dimension' must be int"),
+        ({"ids_sha256": "0" * 64}, "its ids are not those"),
+        ({"features_sha256": "0" * 64}, "its hash is not the one"),
+        ({"thumbnails": True}, "thumbnails cannot be used"),
+    ],
+)
+def test_changed_meta(tmp_path: Path, values: dict, message: str) -> None:
+    write(tmp_path / "pool")
+    edit_json(tmp_path / "pool/meta.json", **values)
+    with pytest.raises(ValueError, match=message):
+        ImagePool.open(tmp_path / "pool")
+
+
+@pytest.mark.parametrize("name", ["meta.json", "images.jsonl", "features.npy"])
+def test_missing_file(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "pool")
+    (tmp_path / "pool" / name).unlink()
+    with pytest.raises(ValueError, match=name):
+        ImagePool.open(tmp_path / "pool")
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        *("", " ", "/a", "..", "../a", "a/../../b", "a\\..\\b", "\\a", "C:a", "C:\\a", "//host/a"),
+        *("a\0b", "a\nb", "a\x85b", "a\udc80b", "x" * 256),
+    ],
+)
+def test_ids_that_are_refused(id: str) -> None:
+    with pytest.raises(ValueError, match=r"id|leads out|control"):
+        check_id(id)
+
+
+@pytest.mark.parametrize("id", ["a", "..a", "a..b", "a b", "1F469-200D", "é/ü", "👩‍🚀", "x" * 255])
+def test_ids_that_are_accepted(id: str) -> None:
+    check_id(id)
+
+
+@given(st.text(alphabet="ab./\\: \0\n", max_size=12))
+def test_an_accepted_id_stays_in_its_folder(id: str) -> None:
+    try:
+        check_id(id)
+    except ValueError:
+        return
+    root = Path("/pictures/of/mine")
+    assert Path(root, id + ".jpg").resolve().is_relative_to(root)

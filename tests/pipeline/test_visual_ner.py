@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from spacy_vokens.extensions import get_token_values
+from spacy_vokens.images.pool import ImagePool
+from spacy_vokens.metrics.ner import bio_tags, strict_spans
+from spacy_vokens.pipeline.visual_ner import VisualNer, score_ner
+from spacy_vokens.tagger.crf import bio_tags as tags_of_labels
+
+FUSIONS = ["NoFusion", "GatedFusion", "VisualAttention"]
+Make = Callable[..., Language]
+Examples = Callable[[Language], list[Example]]
+
+
+def tag(nlp: Language, examples: list[Example]) -> list[list[str]]:
+    return [bio_tags(doc) for doc in nlp.pipe(eg.predicted.copy() for eg in examples)]
+
+
+def reload(nlp: Language) -> Language:
+    return spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_overfits_and_reloads(
+    make_tagger: Make, tagged_examples: Examples, fusion: str, tmp_path: Path
+) -> None:
+    nlp = make_tagger(fusion, steps=60)
+    examples = tagged_examples(nlp)
+    gold = [eg.reference._.raw_tags for eg in examples]
+    found = tag(nlp, examples)
+    assert found == gold
+    scores = nlp.evaluate(tagged_examples(nlp))
+    assert scores["ents_f"] == scores["ents_lenient_f"] == 1.0
+    nlp.to_disk(tmp_path)
+    for other in (spacy.load(tmp_path), reload(nlp), pickle.loads(pickle.dumps(nlp))):
+        assert tag(other, examples) == found
+        assert other.get_pipe("visual_ner").labels == ("LOC", "PER")
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_gates(make_tagger: Make, tagged_examples: Examples, fusion: str) -> None:
+    nlp = make_tagger(fusion)
+    for doc in nlp.pipe(eg.predicted for eg in tagged_examples(nlp)):
+        gates = get_token_values(doc, "visual_gate")
+        if fusion == "NoFusion":
+            assert gates == [None] * len(doc)
+        else:
+            assert all(0 < gate < 1 for gate in gates)
+
+
+def test_pictures_matter(make_tagger: Make, pool: ImagePool) -> None:
+    """The same words become a name or not by the picture alone."""
+    nlp = make_tagger("GatedFusion", voken_dropout=0.0)
+    examples = []
+    for picture, tags in (("dog", ["O", "O"]), ("cat", ["O", "B-PER"])):
+        predicted = Doc(nlp.vocab, words=["the", "big"])
+        predicted[1]._.voken = picture
+        examples.append(Example(predicted, Doc(nlp.vocab, words=["the", "big"], ents=tags)))
+    optimizer = nlp.resume_training()
+    optimizer.learn_rate = 0.01
+    for _ in range(80):
+        nlp.update(examples, sgd=optimizer)
+    assert tag(nlp, examples) == [["O", "O"], ["O", "B-PER"]]
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_batch_equals_single(make_tagger: Make, tagged_examples: Examples, fusion: str) -> None:
+    nlp = make_tagger(fusion, steps=5)
+    docs = [eg.predicted for eg in tagged_examples(nlp)] + [Doc(nlp.vocab)]
+    together = list(nlp.pipe([doc.copy() for doc in docs], batch_size=5))
+    for doc, batched in zip(docs, together, strict=True):
+        alone = nlp(doc.copy())
+        assert bio_tags(alone) == bio_tags(batched)
+        np.testing.assert_allclose(
+            np.array(get_token_values(alone, "visual_gate"), dtype=float),
+            np.array(get_token_values(batched, "visual_gate"), dtype=float),
+            atol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_empty_and_very_long_documents(make_tagger: Make, fusion: str) -> None:
+    nlp = make_tagger(fusion, steps=2)
+    texts = ["", "anna in paris", "", "the red dog " * 1000]
+    docs = list(nlp.pipe(texts))
+    assert [len(doc) for doc in docs] == [0, 3, 0, 3000]
+    assert len(nlp("")) == 0
+    empty = Example(Doc(nlp.vocab), Doc(nlp.vocab))
+    assert nlp.update([empty], sgd=nlp.create_optimizer())["visual_ner"] == 0
+
+
+def test_empty_documents_in_a_training_batch(make_tagger: Make, tagged_examples: Examples) -> None:
+    nlp = make_tagger("GatedFusion")
+    examples = tagged_examples(nlp)
+    examples.insert(1, Example(Doc(nlp.vocab), Doc(nlp.vocab)))
+    assert nlp.update(examples, sgd=nlp.create_optimizer())["visual_ner"] > 0
+
+
+def test_missing_annotations_pull_nowhere(make_tagger: Make) -> None:
+    nlp = make_tagger("GatedFusion")
+    reference = Doc(nlp.vocab, words=["anna", "in", "paris"])
+    assert not reference.has_annotation("ENT_IOB")
+    example = Example(Doc(nlp.vocab, words=["anna", "in", "paris"]), reference)
+    losses = nlp.update([example], sgd=nlp.create_optimizer())
+    assert losses["visual_ner"] == pytest.approx(0, abs=1e-4)
+
+
+def test_tokens_need_not_be_the_references(make_tagger: Make) -> None:
+    nlp = make_tagger("NoFusion")
+    reference = Doc(nlp.vocab, words=["anna", "in", "paris"], ents=["B-PER", "O", "B-LOC"])
+    predicted = Doc(nlp.vocab, words=["an", "na", "in", "paris"], spaces=[False, True, True, True])
+    example = Example(predicted, reference)
+    assert nlp.get_pipe("visual_ner")._gold_tags(example) == [3, 4, 0, 1]
+    assert nlp.update([example], sgd=nlp.create_optimizer())["visual_ner"] > 0
+
+
+def test_unknown_label_is_named(make_tagger: Make) -> None:
+    nlp = make_tagger("NoFusion")
+    reference = Doc(nlp.vocab, words=["anna"], ents=["B-FOOD"])
+    with pytest.raises(ValueError, match="FOOD.*LOC, PER"):
+        nlp.update([Example(Doc(nlp.vocab, words=["anna"]), reference)])
+
+
+def test_tags_from_text_without_vokens_and_says_so_once(
+    make_tagger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_tagger("GatedFusion", steps=60)
+    found = [bio_tags(nlp(text)) for text in ("anna in paris !", "we see anna .")]
+    assert found == [["B-PER", "O", "B-LOC", "O"], ["O", "O", "B-PER", "O"]]
+    assert caplog.text.count("recognised from the text alone") == 1
+
+
+def test_without_images_it_does_not_speak_of_them(
+    make_tagger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_tagger("NoFusion")("anna in paris")
+    assert "text alone" not in caplog.text
+
+
+@pytest.mark.parametrize("n_process", [1, 2])
+def test_multiprocessing(make_tagger: Make, n_process: int) -> None:
+    nlp = make_tagger("VisualAttention", steps=5)
+    texts = ["anna in paris !", "", "we see anna"] * 4
+    docs = list(nlp.pipe(texts, n_process=n_process, batch_size=3))
+    assert [bio_tags(doc) for doc in docs] == [bio_tags(nlp(text)) for text in texts]
+
+
+def test_needs_labels_and_a_pool(
+    make_tagger: Make, tagged_examples: Examples, pool: ImagePool
+) -> None:
+    nlp = make_tagger("GatedFusion")
+    settings = nlp.config["initialize"]["components"]
+    unlabelled = [Example(Doc(nlp.vocab, words=["a"]), Doc(nlp.vocab, words=["a"]))]
+    with pytest.raises(ValueError, match="E143"):
+        nlp.initialize(lambda: unlabelled)
+    settings["visual_ner"] = {}
+    with pytest.raises(ValueError, match="set 'pool'"):
+        nlp.initialize(lambda: tagged_examples(nlp))
+
+
+def test_not_initialized() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("visual_ner")
+    with pytest.raises(ValueError, match="E109"):
+        nlp("anna")
+
+
+def test_labels_can_be_given(make_tagger: Make, tagged_examples: Examples, pool: ImagePool) -> None:
+    nlp = make_tagger("GatedFusion")
+    nlp.config["initialize"]["components"]["visual_ner"] = {
+        "pool": str(pool.path),
+        "labels": ["PER", "ORG", "LOC"],
+    }
+    nlp.get_pipe("visual_ner").model.layers[1:] = []
+    nlp.initialize(lambda: tagged_examples(nlp))
+    assert nlp.get_pipe("visual_ner").labels == ("LOC", "ORG", "PER")
+    assert nlp.get_pipe("visual_ner").label_data == ["LOC", "ORG", "PER"]
+    assert nlp.pipe_labels["visual_ner"] == ["LOC", "ORG", "PER"]
+
+
+def test_in_one_pipeline_with_the_retriever(make_tagger: Make, vokenizer: Language) -> None:
+    nlp = make_tagger("GatedFusion", steps=5, into=vokenizer)
+    assert nlp.pipe_names == ["voken_retriever", "transformer", "visual_ner"]
+    assert not nlp.analyze_pipes()["problems"]["visual_ner"]
+    doc = nlp("a red cat")
+    assert doc[2]._.voken is not None
+    assert doc[2]._.visual_gate is not None
+    found = bio_tags(doc)
+    other = reload(nlp)("a red cat")
+    assert bio_tags(other) == found
+    assert get_token_values(other, "voken") == get_token_values(doc, "voken")
+
+
+def test_sourced_into_another_pipeline(make_tagger: Make, vokenizer: Language) -> None:
+    source = make_tagger("GatedFusion", steps=5, into=vokenizer)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    for name in source.pipe_names:
+        nlp.add_pipe(name, source=source)
+    doc, expected = nlp("a red cat in paris"), source("a red cat in paris")
+    for name in ("voken", "voken_score", "visual_gate"):
+        assert get_token_values(doc, name) == get_token_values(expected, name)
+    assert bio_tags(doc) == bio_tags(expected)
+
+
+def test_pool_must_be_the_retrievers(
+    make_tagger: Make,
+    vokenizer: Language,
+    make_pool: Callable[..., ImagePool],
+    tagged_examples: Examples,
+) -> None:
+    other = make_pool(seed=5)
+    vokenizer.get_pipe("voken_retriever").set_pool(other)
+    with pytest.raises(ValueError, match="Give both the same pool"):
+        make_tagger("GatedFusion", into=vokenizer)
+
+
+def test_set_pool(
+    make_tagger: Make, vokenizer: Language, make_pool: Callable[..., ImagePool]
+) -> None:
+    nlp = make_tagger("GatedFusion", into=vokenizer)
+    other = make_pool(("cow", "hen"), seed=5)
+    for name in ("voken_retriever", "visual_ner"):
+        nlp.get_pipe(name).set_pool(other)
+    assert {t._.voken for t in reload(nlp)("a red cat")} <= {"cow", "hen"}
+    with pytest.raises(ValueError, match="same encoder"):
+        nlp.get_pipe("visual_ner").set_pool(make_pool(encoder="other"))
+    with pytest.raises(ValueError, match="NoFusion"):
+        make_tagger("NoFusion").get_pipe("visual_ner").set_pool(other)
+
+
+def test_vokens_of_another_pool_are_an_error(make_tagger: Make) -> None:
+    nlp = make_tagger("GatedFusion")
+    doc = Doc(nlp.vocab, words=["a", "cow"])
+    doc[1]._.voken = "cow"
+    with pytest.raises(ValueError, match="knows no image 'cow'"):
+        nlp(doc)
+
+
+def test_damaged_features_are_noticed(make_tagger: Make, tmp_path: Path) -> None:
+    nlp = make_tagger("GatedFusion")
+    nlp.to_disk(tmp_path)
+    file = tmp_path / "visual_ner" / "images"
+    features = nlp.get_pipe("visual_ner").images.features.tobytes()
+    data = bytearray(file.read_bytes())
+    data[bytes(data).index(features)] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match="visual_ner.*damaged"):
+        spacy.load(tmp_path)
+
+
+def test_scorer_reads_raw_tags() -> None:
+    nlp = spacy.blank("en")
+    words = ["x", "anna", "lee", "paris"]
+    reference = Doc(nlp.vocab, words=words, ents=["O", "B-PER", "I-PER", "B-LOC"])
+    reference._.raw_tags = ["O", "I-PER", "I-PER", "B-LOC"]
+    predicted = Doc(nlp.vocab, words=words, ents=["O", "B-PER", "I-PER", "B-LOC"])
+    scores = score_ner([Example(predicted, reference)])
+    assert scores["ents_p"] == 0.5, "strictly, I-PER after O starts no entity"
+    assert scores["ents_r"] == 1.0
+    assert scores["ents_lenient_f"] == 1.0
+    assert scores["ents_per_type"]["LOC"] == {"p": 1.0, "r": 1.0, "f": 1.0}
+    reference._.raw_tags = None
+    assert score_ner([Example(predicted, reference)])["ents_f"] == 1.0
+    assert score_ner([])["ents_f"] is None
+
+
+LABELS = ["LOC", "MISC", "PER"]
+
+
+@given(st.lists(st.integers(0, 6), max_size=12))
+@settings(max_examples=100, deadline=None)
+def test_entities_are_those_of_the_tags(numbers: list[int]) -> None:
+    valid: list[int] = []
+    for number in numbers:
+        follows = number % 2 == 1 or number == 0 or valid[-1:] in ([number], [number - 1])
+        valid.append(number if follows else 0)
+    nlp = spacy.blank("en")
+    doc = Doc(nlp.vocab, words=["w"] * len(valid))
+    tagger = VisualNer.__new__(VisualNer)
+    tagger.cfg = {"labels": LABELS}
+    found = [(e.start, e.end, e.label_) for e in tagger._entities(doc, np.array(valid, int))]
+    assert found == strict_spans([tags_of_labels(LABELS)[number] for number in valid])

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+
+from spacy_vokens.extensions import get_token_values
+from spacy_vokens.images.pool import ImagePool
+
+from ..conftest import PICTURES, caption, captions
+
+TEXTS = ["a red cat in paris", "we see the dog !", "", "fish", "the big apple " * 20]
+
+
+def predicted(examples: list[Example]) -> list[Doc]:
+    return [example.predicted for example in examples]
+
+
+def vokens(doc: Doc) -> list[str | None]:
+    return get_token_values(doc, "voken")
+
+
+def test_learns_its_captions_by_heart(vokenizer: Language) -> None:
+    for picture in PICTURES:
+        doc = vokenizer(f"a {picture} !")
+        assert doc[1]._.voken == picture
+        assert doc[1]._.voken_score > 0.3
+        assert doc[2]._.voken is None, "punctuation is skipped"
+        assert doc._.voken_index == vokenizer.get_pipe("voken_retriever").index.id
+
+
+def test_frozen_encoder_does_not_move_and_towers_do(
+    make_vokenizer: Callable[..., Language],
+) -> None:
+    before = make_vokenizer(steps=0).get_pipe("voken_retriever").model
+    after = make_vokenizer(steps=3).get_pipe("voken_retriever").model
+    assert before.get_ref("tok2vec").to_bytes() == after.get_ref("tok2vec").to_bytes()
+    for tower in ("text_tower", "image_tower", "loss"):
+        assert before.get_ref(tower).to_bytes() != after.get_ref(tower).to_bytes()
+
+
+def test_encoder_without_the_frozen_layer_is_fine_tuned(
+    retriever_config: dict, pool: ImagePool
+) -> None:
+    nlp = spacy.blank("en")
+    model = {**retriever_config["model"]}
+    model["tok2vec"] = model["tok2vec"]["tok2vec"]
+    retriever = nlp.add_pipe("voken_retriever", config={"model": model})
+    nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(pool.path)}
+    optimizer = nlp.initialize(lambda: captions(nlp))
+    before = retriever.model.get_ref("tok2vec").to_bytes()
+    losses = [nlp.update(captions(nlp), sgd=optimizer)["voken_retriever"] for _ in range(20)]
+    assert retriever.model.get_ref("tok2vec").to_bytes() != before
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 128])
+def test_call_and_pipe_agree(vokenizer: Language, batch_size: int) -> None:
+    alone = [vokenizer(text) for text in TEXTS]
+    piped = list(vokenizer.pipe(TEXTS, batch_size=batch_size))
+    for one, other in zip(alone, piped, strict=True):
+        scores = get_token_values(one, "voken_score"), get_token_values(other, "voken_score")
+        for a, b, score, again in zip(vokens(one), vokens(other), *scores, strict=True):
+            assert a == b or abs(score - again) < 1e-4
+            assert score is again or score == pytest.approx(again, abs=1e-4)
+
+
+def test_empty_and_very_long_documents(vokenizer: Language) -> None:
+    assert len(vokenizer("")) == 0
+    doc = vokenizer("cat dog " * 1500)
+    assert len(doc) == 3000
+    assert None not in vokens(doc)
+    giant = vokenizer("a " + "x" * 600 + " cat")
+    assert len(vokens(giant)) == 3
+
+
+@pytest.mark.parametrize("to_other", ["bytes", "disk", "pickle"])
+def test_round_trips(vokenizer: Language, to_other: str, tmp_path: Path) -> None:
+    if to_other == "bytes":
+        other = spacy.blank("en", config=vokenizer.config).from_bytes(vokenizer.to_bytes())
+    elif to_other == "disk":
+        vokenizer.to_disk(tmp_path / "a")
+        other = spacy.load(tmp_path / "a")
+    else:
+        other = pickle.loads(pickle.dumps(vokenizer))
+    for text in TEXTS:
+        assert vokens(vokenizer(text)) == vokens(other(text))
+        assert get_token_values(vokenizer(text), "voken_score") == get_token_values(
+            other(text), "voken_score"
+        )
+    picture = other.get_pipe("voken_retriever").picture("cat")
+    assert picture == vokenizer.get_pipe("voken_retriever").picture("cat")
+
+
+def test_saved_over_itself(vokenizer: Language, tmp_path: Path) -> None:
+    vokenizer.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    loaded.to_disk(tmp_path)
+    assert vokens(spacy.load(tmp_path)(TEXTS[0])) == vokens(vokenizer(TEXTS[0]))
+
+
+def test_damaged_or_missing_files_are_named(vokenizer: Language, tmp_path: Path) -> None:
+    vokenizer.to_disk(tmp_path)
+    keys = tmp_path / "voken_retriever" / "keys.npy"
+    original = keys.read_bytes()
+    keys.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"voken_retriever.*keys\.npy"):
+        spacy.load(tmp_path)
+    keys.unlink()
+    with pytest.raises(ValueError, match=r"voken_retriever.*keys\.npy"):
+        spacy.load(tmp_path)
+    (tmp_path / "voken_retriever" / "model").unlink()
+    with pytest.raises(ValueError, match="no file 'model'"):
+        spacy.load(tmp_path)
+
+
+@pytest.mark.parametrize("n_process", [1, 2])
+def test_multiprocessing(vokenizer: Language, n_process: int) -> None:
+    docs = list(vokenizer.pipe(TEXTS * 3, n_process=n_process, batch_size=4))
+    assert [vokens(doc) for doc in docs] == [vokens(vokenizer(text)) for text in TEXTS] * 3
+
+
+def test_vokens_survive_docs(vokenizer: Language) -> None:
+    doc = vokenizer("a red cat in paris")
+    expected = vokens(doc)
+    loaded = Doc(vokenizer.vocab).from_bytes(doc.to_bytes())
+    assert vokens(loaded) == expected
+    docbin = DocBin(store_user_data=True, docs=[doc])
+    (unpacked,) = DocBin().from_bytes(docbin.to_bytes()).get_docs(vokenizer.vocab)
+    assert vokens(unpacked) == expected
+    assert unpacked._.voken_index == doc._.voken_index
+    assert vokens(doc[1:3].as_doc(copy_user_data=True)) == expected[1:3]
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[1:3])
+    assert vokens(doc) == [expected[0], expected[1], *expected[3:]]
+
+
+def test_top_k(vokenizer: Language) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    retriever.top_k = 3
+    doc = retriever(vokenizer.make_doc("a cat !"))
+    ranked = doc[1]._.vokens
+    assert [i for i, _ in ranked][0] == doc[1]._.voken == "cat"
+    assert len({i for i, _ in ranked}) == 3
+    assert [s for _, s in ranked] == sorted((s for _, s in ranked), reverse=True)
+    assert doc[2]._.vokens is None
+    retriever.top_k = 99
+    assert len(retriever(vokenizer.make_doc("cat"))[0]._.vokens) == len(PICTURES)
+
+
+def test_threshold_and_skip(vokenizer: Language) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    retriever.threshold = 2.0
+    doc = retriever(vokenizer.make_doc("a cat !"))
+    assert vokens(doc) == [None, None, None]
+    assert doc._.voken_index == retriever.index.id, "it was looked at all the same"
+    with pytest.raises(ValueError, match="'is_nice'"):
+        spacy.blank("en").add_pipe("voken_retriever", config={"skip": ["is_nice"]})
+    with pytest.raises(ValueError, match="top_k must be at least 1"):
+        spacy.blank("en").add_pipe("voken_retriever", config={"top_k": 0})
+
+
+def test_vokenized_documents_are_left_alone(
+    vokenizer: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    retriever.threshold = 2.0
+    doc = retriever(vokenizer.make_doc("a cat !"))
+    asked: list[int] = []
+    queries = retriever.queries
+    monkeypatch.setattr(
+        type(retriever), "queries", lambda self, docs: asked.append(len(docs)) or queries(docs)
+    )
+    retriever(doc)
+    assert asked == []
+    retriever.overwrite = True
+    retriever(doc)
+    assert asked == [1]
+    retriever.overwrite = False
+    doc._.voken_index = "of another index"
+    retriever(doc)
+    assert asked == [1, 1]
+
+
+def test_scores_count_tokens_and_sentences(vokenizer: Language) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    examples = captions(vokenizer)
+    scores = retriever.score(examples)
+    relevance = [q @ retriever.index.keys.T for q in retriever.queries(predicted(examples))]
+    token_ranks = [
+        sum(score >= scores_of_token[row] for score in scores_of_token)
+        for row, of_sentence in enumerate(relevance)
+        for scores_of_token in of_sentence
+    ]
+    for k in (1, 5, 10):
+        assert scores[f"voken_r{k}"] == pytest.approx(np.mean(np.array(token_ranks) <= k))
+    assert scores["voken_mrr"] == pytest.approx(np.mean(1 / np.array(token_ranks)))
+    assert scores["voken_sent_r1"] == 1.0
+    assert scores["voken_sent_r10"] == 1.0
+    assert 0 < scores["voken_diversity"] <= 1
+
+
+def test_score_takes_skipped_tokens_too(vokenizer: Language) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    before = retriever.score(captions(vokenizer))
+    retriever.threshold = 5.0
+    assert retriever.score(captions(vokenizer)) == before
+
+
+def test_no_score_without_known_images(vokenizer: Language) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    assert retriever.score([caption(vokenizer, "a cat", "cow")]) == {}
+    assert retriever.score([caption(vokenizer, "a cat", None)]) == {}
+    assert retriever.score([]) == {}
+
+
+def test_default_weights_leave_other_scores_alone() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("voken_retriever")
+    weights = nlp.get_pipe_meta("voken_retriever").default_score_weights
+    assert weights
+    assert set(weights.values()) == {None}
+    assert set(nlp.config["training"]["score_weights"].values()) == {None}
+
+
+def test_not_initialized() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("voken_retriever")
+    with pytest.raises(ValueError, match="no index"):
+        nlp("a cat")
+
+
+def test_without_an_index_it_says_what_to_do(make_vokenizer: Callable[..., Language]) -> None:
+    nlp = make_vokenizer(indexed=False)
+    assert vokens(nlp("a cat")) == [None, None], "while it is being trained there is none to find"
+    reloaded = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+    with pytest.raises(ValueError, match="spacy vokens index"):
+        reloaded("a cat")
+
+
+def test_pairs_without_their_image(
+    retriever_config: dict, pool: ImagePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("voken_retriever", config=retriever_config)
+    settings = nlp.config["initialize"]["components"]
+    with pytest.raises(ValueError, match="embed-images"):
+        nlp.initialize(lambda: captions(nlp))
+    settings["voken_retriever"] = {"pool": str(pool.path)}
+    with pytest.raises(ValueError, match="no training example names an image"):
+        nlp.initialize(lambda: [caption(nlp, "a cow", "cow")])
+    examples = [*captions(nlp), caption(nlp, "a cow", "cow"), caption(nlp, "a cat", None)]
+    optimizer = nlp.initialize(lambda: examples)
+    assert "2 of 8 training pairs are left out" in caplog.text
+    assert nlp.update(examples, sgd=optimizer)["voken_retriever"] > 0
+    assert nlp.update(examples[-2:], sgd=optimizer)["voken_retriever"] == 0
+
+
+def test_pool_of_another_encoder_is_refused(
+    vokenizer: Language, make_pool: Callable[..., ImagePool]
+) -> None:
+    with pytest.raises(ValueError, match="trained on features of tiny"):
+        vokenizer.get_pipe("voken_retriever").set_pool(make_pool(encoder="other"))
+
+
+def test_new_pool_replaces_the_old_one(
+    vokenizer: Language, make_pool: Callable[..., ImagePool]
+) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    old = vokenizer("a cat")
+    retriever.set_pool(make_pool(("cow", "hen"), seed=3))
+    assert set(vokens(retriever(old))) <= {"cow", "hen"}, "the marker is another, so it looks again"
+    with pytest.raises(KeyError, match="'cat'"):
+        retriever.picture("cat")
+
+
+def test_picture(vokenizer: Language) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    doc = vokenizer("a cat !")
+    picture = retriever.picture(doc[1])
+    assert (picture.id, picture.source, picture.licence) == ("cat", "the tests", "CC0")
+    assert picture.open().size == (8, 8)
+    assert retriever.picture(doc[2]) is None
+
+
+def test_cache_is_for_training_only(make_vokenizer: Callable[..., Language]) -> None:
+    nlp = make_vokenizer(steps=2)
+    cache = nlp.get_pipe("voken_retriever").model.get_ref("tok2vec").attrs["cache"]
+    assert cache.enabled
+    assert len(cache) == len(PICTURES)
+    loaded = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+    list(loaded.pipe(TEXTS))
+    cache = loaded.get_pipe("voken_retriever").model.get_ref("tok2vec").attrs["cache"]
+    assert not cache.enabled
+    assert len(cache) == 0
+
+
+def test_empty_documents_in_a_training_batch(make_vokenizer: Callable[..., Language]) -> None:
+    nlp = make_vokenizer()
+    empty = Example(Doc(nlp.vocab), Doc(nlp.vocab))
+    empty.reference._.image_id = "cat"
+    losses = nlp.update([*captions(nlp), empty], sgd=nlp.create_optimizer())
+    assert losses["voken_retriever"] > 0

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from seqeval.scheme import IOB2, Entities
+from torchcrf import CRF
+
+from spacy_vokens.tagger.crf import MISSING, BioCrf, bio_tags
+
+LABELS = ["LOC", "PER"]
+TAGS = bio_tags(LABELS)
+
+
+def make_crf() -> BioCrf:
+    crf = BioCrf(len(LABELS))
+    for parameter in crf.parameters():
+        torch.nn.init.normal_(parameter)
+    return crf
+
+
+def is_valid(path: tuple[int, ...]) -> bool:
+    previous = "O"
+    for tag in (TAGS[i] for i in path):
+        if tag[0] == "I" and previous[2:] != tag[2:]:
+            return False
+        previous = tag
+    return True
+
+
+def path_score(crf: CRF, emissions: torch.Tensor, path: tuple[int, ...]) -> float:
+    score = crf.start_transitions[path[0]] + crf.end_transitions[path[-1]]
+    score = score + sum(emissions[step, tag] for step, tag in enumerate(path))
+    score = score + sum(crf.transitions[a, b] for a, b in itertools.pairwise(path))
+    return float(score)
+
+
+def enumerate_paths(crf: BioCrf, emissions: torch.Tensor) -> dict[tuple[int, ...], float]:
+    paths = itertools.product(range(len(TAGS)), repeat=len(emissions))
+    return {path: path_score(crf.crf, emissions, path) for path in paths if is_valid(path)}
+
+
+def log_sum(scores: list[float]) -> float:
+    return float(torch.logsumexp(torch.tensor(scores, dtype=torch.float64), 0))
+
+
+def test_bio_tags() -> None:
+    assert TAGS == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+@given(seed=st.integers(0, 999), length=st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_loss_and_decoding_equal_enumeration(seed: int, length: int) -> None:
+    torch.manual_seed(seed)
+    crf = make_crf()
+    emissions = torch.randn(1, length, len(TAGS)) * 2
+    mask = torch.ones(1, length, dtype=torch.bool)
+    paths = enumerate_paths(crf, emissions[0])
+    gold = list(paths)[seed % len(paths)]
+    loss = crf(emissions, torch.tensor([gold]), mask)
+    assert loss.item() == pytest.approx(log_sum(list(paths.values())) - paths[gold], abs=1e-3)
+    assert tuple(crf.decode(emissions, mask)[0].tolist()) == max(paths, key=paths.get)
+
+
+def test_missing_tags_sum_over_all_that_fit() -> None:
+    torch.manual_seed(1)
+    crf = make_crf()
+    emissions = torch.randn(1, 3, len(TAGS))
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    paths = enumerate_paths(crf, emissions[0])
+    fitting = [score for path, score in paths.items() if path[0] == 1 and path[2] == 0]
+    loss = crf(emissions, torch.tensor([[1, MISSING, 0]]), mask)
+    assert loss.item() == pytest.approx(log_sum(list(paths.values())) - log_sum(fitting), abs=1e-3)
+
+
+@given(seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_only_valid_sequences_are_decoded(seed: int) -> None:
+    torch.manual_seed(seed)
+    emissions = torch.randn(8, 12, len(TAGS)) * 5
+    lengths = torch.randint(1, 13, (8,))
+    mask = torch.arange(12) < lengths.unsqueeze(1)
+    for row, length in zip(make_crf().decode(emissions, mask), lengths.tolist(), strict=True):
+        tags = [TAGS[i] for i in row[:length]]
+        assert is_valid(tuple(row[:length].tolist()))
+        # seqeval's strict reading then takes every tag but O for a part of an entity.
+        entities = Entities([tags], scheme=IOB2).entities[0]
+        assert sum(e.end - e.start for e in entities) == sum(tag != "O" for tag in tags)
+
+
+def test_batch_equals_single() -> None:
+    torch.manual_seed(2)
+    crf = make_crf()
+    emissions = torch.randn(5, 7, len(TAGS))
+    lengths = [7, 1, 3, 5, 2]
+    mask = torch.arange(7) < torch.tensor(lengths).unsqueeze(1)
+    together = crf.decode(emissions, mask)
+    for row, length in enumerate(lengths):
+        one = slice(row, row + 1)
+        alone = crf.decode(emissions[one, :length], mask[one, :length])
+        assert together[row, :length].tolist() == alone[0].tolist()
+
+
+def test_decoding_equals_pytorch_crf() -> None:
+    torch.manual_seed(3)
+    crf = make_crf()
+    emissions = torch.randn(6, 9, len(TAGS))
+    lengths = torch.tensor([9, 4, 1, 7, 2, 9])
+    mask = torch.arange(9) < lengths.unsqueeze(1)
+    ours = crf.decode(emissions, mask)
+    for row, theirs in enumerate(crf.crf.decode(emissions, mask)):
+        assert ours[row, : len(theirs)].tolist() == theirs
+
+
+def test_invalid_gold_is_all_but_impossible() -> None:
+    crf = make_crf()
+    emissions = torch.zeros(1, 2, len(TAGS))
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    assert crf(emissions, torch.tensor([[0, 2]]), mask).item() > 1000
+    assert math.isfinite(crf(emissions, torch.tensor([[1, 2]]), mask).item())

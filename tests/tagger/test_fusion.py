@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spacy_vokens.tagger.fusion import GatedFusion, NoFusion, TaggerHead, VisualAttention
+
+WIDTH, IMAGE_WIDTH = 8, 5
+
+
+def make(fusion: NoFusion) -> NoFusion:
+    torch.manual_seed(0)
+    fusion.initialize(WIDTH, IMAGE_WIDTH)
+    return fusion.eval()
+
+
+def batch(n_words: int = 4, n_sentences: int = 2) -> tuple[torch.Tensor, ...]:
+    torch.manual_seed(1)
+    words = torch.randn(n_sentences, n_words, WIDTH)
+    images = torch.randn(n_sentences, n_words, IMAGE_WIDTH)
+    mask = torch.ones(n_sentences, n_words, dtype=torch.bool)
+    return words, images, mask.clone(), mask
+
+
+def test_no_fusion_leaves_words_alone() -> None:
+    words, images, has_image, mask = batch()
+    fused, gate = make(NoFusion())(words, images, has_image, mask)
+    assert fused is words
+    assert gate.abs().sum() == 0
+
+
+def test_gated_fusion_is_equation_5() -> None:
+    fusion = make(GatedFusion())
+    words, images, has_image, mask = batch()
+    fused, gate = fusion(words, images, has_image, mask)
+    g = images @ fusion.project.weight.T + fusion.project.bias
+    z = torch.cat([words, g], dim=-1) @ fusion.gate.weight.T + fusion.gate.bias
+    expected = 1 / (1 + torch.exp(-z))
+    torch.testing.assert_close(gate, expected.squeeze(-1))
+    torch.testing.assert_close(fused, (1 - expected) * words + expected * g)
+
+
+def test_attention_is_equation_6_before_the_gate() -> None:
+    fusion = make(VisualAttention(heads=1))
+    words, images, has_image, mask = batch()
+    g = images @ fusion.project.weight.T + fusion.project.bias
+    wq, wk, wv = fusion.attention.in_proj_weight.chunk(3)
+    scores = (words @ wq.T) @ (g @ wk.T).transpose(1, 2) / WIDTH**0.5
+    seen = fusion.attention.out_proj(torch.softmax(scores, dim=-1) @ (g @ wv.T))
+    gate = torch.sigmoid(fusion.gate(torch.cat([words, seen], dim=-1)))
+    fused, found = fusion(words, images, has_image, mask)
+    torch.testing.assert_close(found, gate.squeeze(-1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(fused, (1 - gate) * words + gate * seen, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", [GatedFusion(), VisualAttention(heads=2)])
+def test_word_without_image_ignores_its_features(fusion: NoFusion) -> None:
+    fusion = make(fusion)
+    words, images, has_image, mask = batch()
+    has_image[:] = False
+    before = fusion(words, images, has_image, mask)[0]
+    after = fusion(words, images + 100, has_image, mask)[0]
+    torch.testing.assert_close(before, after)
+
+
+@pytest.mark.parametrize("fusion", [GatedFusion(), VisualAttention(heads=2)])
+def test_padding_changes_nothing(fusion: NoFusion) -> None:
+    fusion = make(fusion)
+    words, images, has_image, mask = batch(n_words=6)
+    mask[0, 4:] = False
+    together = fusion(words, images, has_image, mask)[0][0, :4]
+    alone = fusion(words[:1, :4], images[:1, :4], has_image[:1, :4], mask[:1, :4])[0][0]
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_gated_sees_its_own_image_attention_all_of_the_sentence() -> None:
+    words, images, has_image, mask = batch()
+    changed = images.clone()
+    changed[0, 3] += 5
+    for fusion, reaches in ((make(GatedFusion()), False), (make(VisualAttention()), True)):
+        before = fusion(words, images, has_image, mask)[0][0, 0]
+        after = fusion(words, changed, has_image, mask)[0][0, 0]
+        assert bool((before - after).abs().max() > 1e-6) is reaches
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="3 heads do not divide the word width 8"):
+        VisualAttention(heads=3).initialize(WIDTH, IMAGE_WIDTH)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_voken_dropout_hides_images_in_training_only(rate: float) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Spy(GatedFusion):
+        def forward(self, words, images, has_image, mask):  # noqa: ANN
+            seen.append(has_image)
+            return super().forward(words, images, has_image, mask)
+
+    fusion = Spy()
+    fusion.initialize(WIDTH, IMAGE_WIDTH)
+    head = TaggerHead(fusion, WIDTH, 3, voken_dropout=rate)
+    torch.manual_seed(0)
+    words, images, has_image, mask = batch(n_words=40, n_sentences=200)
+    head.train()(words, images, has_image, mask)
+    head.eval()(words, images, has_image, mask)
+    trained, used = seen
+    assert used.all()
+    assert trained.float().mean().item() == pytest.approx((1 - rate) ** 2, abs=0.05)
+    whole_sentences = (~trained).all(dim=1).float().mean().item()
+    assert whole_sentences == pytest.approx(rate, abs=0.1)
