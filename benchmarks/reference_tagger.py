@@ -106,7 +106,8 @@ def predict(model, batches, sentences, tags, batch_size) -> list[list[str]]:
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         inputs, first, _, mask = batches([sentences[i] for i in rows])
-        for i, path in zip(rows, model.crf.decode(model.emissions(inputs, first), mask=mask)):
+        paths = model.crf.decode(model.emissions(inputs, first), mask=mask)
+        for i, path in zip(rows, paths, strict=True):
             predicted[i] = [tags[tag] for tag in path]
     return predicted
 

@@ -4,7 +4,7 @@
 |---|---|---|
 | `Token._.voken` | str, None | id of the image retrieved for the token |
 | `Token._.voken_score` | float, None | relevance score of that image (paper, Eq. 1) |
-| `Token._.vokens` | list, None | the best `top_k` images as `[id, score]`, best first, with `top_k` > 1 |
+| `Token._.vokens` | list, None | the best images as `[id, score]`, where `top_k` is above 1 |
 | `Token._.visual_gate` | float, None | weight of the image in the token, 0 to 1 (paper, Eq. 5) |
 | `Doc._.image_id` | str, None | id of the picture that came with the document |
 | `Doc._.voken_index` | str, None | id of the index whose vokens the document carries |
@@ -39,14 +39,19 @@ def get_token_values(doc: Doc, name: str) -> list[Any]:
     Reads `Doc.user_data`, where spaCy keeps them by character offset: ten times as fast as going
     through `token._`.
     """
-    get = doc.user_data.get
+    get = _user_data(doc).get
     return [get(("._.", name, token.idx, None)) for token in doc]
 
 
 def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
     """Set a token attribute from one value a token; None clears it."""
     keys = [("._.", name, token.idx, None) for token in doc]
-    doc.user_data.update(zip(keys, values, strict=True))
+    _user_data(doc).update(zip(keys, values, strict=True))
+
+
+def _user_data(doc: Doc) -> dict[Any, Any]:
+    # spaCy's stub says that the keys are strings.
+    return doc.user_data
 
 
 install_extensions()

@@ -5,7 +5,7 @@ import os
 # Before any library reads them: no test may reach a hub, and forked workers must not deadlock.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +31,9 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> None:
+    # Before the first forward pass, or forked workers hang.
     torch.set_num_threads(1)
-    yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from .embed_images import embed_images
 from .evaluate import evaluate
 from .index import index
 from .search import search
+from .select_images import select_images
 from .shrink import shrink
 from .table import table
 from .visualize import visualize
@@ -20,6 +21,7 @@ app = Typer(name="vokens", no_args_is_help=True, help="Ground words in pictures.
 for command in (
     convert,
     embed_images,
+    select_images,
     index,
     vokenize,
     search,

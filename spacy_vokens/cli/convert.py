@@ -86,8 +86,8 @@ def _resolve_format(file_format: Format, path: Path) -> Format:
 def _read_conll(input_path: Path, output_path: Path, rename: list[str]) -> list[Doc]:
     from spacy.vocab import Vocab
 
-    from spacy_vokens.corpus.conll import read_conll
-    from spacy_vokens.corpus.convert import tagged_doc
+    from ..corpus.conll import read_conll
+    from ..corpus.convert import tagged_doc
 
     if output_path.suffix != ".spacy":
         raise typer.BadParameter(f"{output_path}: a CoNLL file becomes one file, name it *.spacy.")
@@ -107,8 +107,8 @@ def _read_captions(
     import spacy
     from tqdm import tqdm
 
-    from spacy_vokens.corpus.captions import read_captions
-    from spacy_vokens.corpus.convert import caption_doc
+    from ..corpus.captions import read_captions
+    from ..corpus.convert import caption_doc
 
     if output_path.suffix == ".spacy" or output_path.is_file():
         raise typer.BadParameter(f"{output_path}: captions become one file a split, name a folder.")
@@ -122,8 +122,8 @@ def _read_captions(
 
 
 def _write(corpora: dict[Path, list[Doc]]) -> None:
-    from spacy_vokens.corpus.convert import summarize
-    from spacy_vokens.corpus.docbin import save_docs
+    from ..corpus.convert import summarize
+    from ..corpus.docbin import save_docs
 
     summaries = {path: summarize(docs) for path, docs in corpora.items()}
     for path, docs in corpora.items():

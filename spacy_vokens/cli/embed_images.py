@@ -36,14 +36,6 @@ def embed_images(
             dir_okay=False,
         ),
     ] = None,
-    only: Annotated[
-        Path | None,
-        typer.Option(
-            help="Embed only the pictures that the documents of this .spacy file name",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
     batch_size: Annotated[
         int, typer.Option(help="Pictures encoded at a time; give a GPU 64 or more", min=1)
     ] = 16,
@@ -63,17 +55,15 @@ def embed_images(
     An interrupted run goes on where it stopped when the same command is given again. Pictures that
     cannot be used are listed, with the reason, in POOL/rejects.jsonl.
     """
-    from spacy_vokens.images.embed import embed_pictures
-    from spacy_vokens.images.encoders import load_encoder
+    from ..images.embed import embed_pictures
+    from ..images.encoders import load_encoder
 
     try:
-        ids = None if only is None else _image_ids(only)
         loaded = load_encoder(encoder, weights)
         report = embed_pictures(
             source_folder,
             pool,
             loaded,
-            ids=ids,
             batch_size=batch_size,
             workers=workers,
             thumbnails=thumbnails,
@@ -97,20 +87,7 @@ def embed_images(
         "Images/s": f"{report.images_per_second:,.1f}",
         "Size": f"{size / 1e6:,.1f} MB",
     }
-    if only is not None:
-        rows["Named, no picture"] = f"{report.n_missing:,}"
     msg.table(rows)
     if report.n_rejected:
         msg.warn(f"{report.n_rejected:,} pictures were rejected: see {pool / 'rejects.jsonl'}")
     msg.good(f"Image pool written to {pool}")
-
-
-def _image_ids(corpus: Path) -> set[str]:
-    from spacy.vocab import Vocab
-
-    from spacy_vokens.corpus.docbin import load_docs
-
-    ids = {doc._.image_id for doc in load_docs(corpus, Vocab())} - {None}
-    if not ids:
-        raise ValueError(f"{corpus} names no picture: its documents have no `Doc._.image_id`.")
-    return ids

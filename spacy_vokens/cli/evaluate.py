@@ -10,7 +10,7 @@ import typer
 from wasabi import msg
 
 if TYPE_CHECKING:
-    from spacy_vokens.metrics.ner import SpanScores
+    from ..metrics.ner import SpanScores
 
 SCORER = "spacy_vokens.metrics.ner.score_tags"
 READINGS = {
@@ -37,10 +37,9 @@ def evaluate(
     import spacy
     from spacy.cli._util import setup_gpu
 
-    from spacy_vokens.corpus.docbin import file_written_aside
-    from spacy_vokens.corpus.evaluate import evaluate_entities
-    from spacy_vokens.corpus.readers import Corpus
-    from spacy_vokens.images.files import sha256_file
+    from ..corpus.evaluate import evaluate_entities
+    from ..corpus.readers import Corpus
+    from ..files import file_written_aside, sha256_file
 
     setup_gpu(gpu_id, silent=False)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from wasabi import msg
@@ -21,17 +21,19 @@ def index(
     """
     import spacy
 
-    from spacy_vokens.images.pool import ImagePool
-    from spacy_vokens.pipeline.save import save_pipeline
+    from ..images.pool import ImagePool
+    from ..pipeline.save import save_pipeline
 
     try:
         nlp = spacy.load(model)
         opened = ImagePool.open(pool)
-        holders = [name for name, pipe in nlp.pipeline if hasattr(pipe, "set_pool")]
+        holders: dict[str, Any] = {
+            name: pipe for name, pipe in nlp.pipeline if hasattr(pipe, "set_pool")
+        }
         if not holders:
-            msg.fail(f"{model} has no component that takes pictures", exits=1)
-        for name in holders:
-            nlp.get_pipe(name).set_pool(opened)
+            raise ValueError(f"{model} has no component that takes pictures.")
+        for pipe in holders.values():
+            pipe.set_pool(opened)
         save_pipeline(nlp, output)
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not index {pool}", str(error), exits=1)

@@ -14,19 +14,17 @@ def search(
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="Pictures a word", min=1)] = 3,
 ) -> None:
     """Print each word of a text with its best pictures and their relevance scores."""
-    import spacy
+    from .load import load_with_retriever
 
     try:
-        nlp = spacy.load(model)
-        retriever = nlp.get_pipe("voken_retriever")
+        nlp, retriever = load_with_retriever(model)
         retriever.top_k = top_k
-        doc = retriever(nlp.make_doc(text))
-    except (ImportError, KeyError, OSError, ValueError) as error:
+        doc = nlp.make_doc(text)
+        (found,) = retriever.predict([doc])
+    except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not search with {model}", str(error), exits=1)
     rows = []
-    for token in doc:
-        found = token._.vokens if top_k > 1 else [[token._.voken, token._.voken_score]]
-        pictures = [f"{image_id} {score:.2f}" for image_id, score in found or () if image_id]
-        rows.append((token.text, *(pictures or ["no picture"]), *[""] * (top_k - len(pictures))))
-    rows = [row[: top_k + 1] for row in rows]
+    for token, ids, scores in zip(doc, found.ids, found.scores, strict=True):
+        best = [f"{i} {s:.2f}" for i, s in zip(ids, scores, strict=True) if i is not None]
+        rows.append((token.text, *(best or ["no picture"]), *[""] * (top_k - max(1, len(best)))))
     msg.table(rows, header=("Word", *(f"#{i + 1}" for i in range(top_k))), divider=True)

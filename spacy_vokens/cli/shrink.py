@@ -19,7 +19,7 @@ def shrink(
     """
     import spacy
 
-    from spacy_vokens.pipeline.save import halve_transformers, save_pipeline
+    from ..pipeline.save import halve_transformers, save_pipeline
 
     try:
         nlp = spacy.load(model)

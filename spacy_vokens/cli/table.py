@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +23,12 @@ def table(
     ] = None,
 ) -> None:
     """Print the scores of several evaluations: entities, and retrieval against chance."""
-    import srsly
+    from ..files import file_written_aside
 
-    from spacy_vokens.corpus.docbin import file_written_aside
-
-    reports = {path.stem: srsly.read_json(path) for path in metrics}
+    try:
+        reports = read_reports(metrics)
+    except ValueError as error:
+        msg.fail("Could not read the scores", str(error), exits=1)
     markdown = []
     for title, (header, rows) in {
         "Named entities (strict F1 by type; lenient F1 beside it)": entity_rows(reports),
@@ -42,22 +45,41 @@ def table(
         msg.good("Saved the tables", output)
 
 
+def read_reports(paths: list[Path]) -> dict[str, Any]:
+    """Reports by their path without the folder they share and without the suffix.
+
+    raises ValueError: naming the file that holds no scores.
+    """
+    shared = os.path.commonpath([path.resolve().parent for path in paths])
+    reports = {}
+    for path in paths:
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON file: {error}") from error
+        if not isinstance(report, dict) or not report.keys() & {"strict", "retrieval"}:
+            raise ValueError(f"{path} holds no scores of 'spacy vokens evaluate'.")
+        reports[path.resolve().relative_to(shared).with_suffix("").as_posix()] = report
+    return reports
+
+
 def entity_rows(reports: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """Header and a row for every evaluation with entity scores."""
     scored = {name: report for name, report in reports.items() if "strict" in report}
     labels = sorted({label for r in scored.values() for label in r["strict"]["per_type"]})
-    rows = []
+    rows: Rows = []
     for name, report in scored.items():
         strict = report["strict"]
-        per_type = [strict["per_type"].get(label, {"f": 0.0})["f"] for label in labels]
-        figures = [strict["p"], strict["r"], strict["f"], *per_type, report["lenient"]["f"]]
-        rows.append((name, *(f"{100 * f:.2f}" for f in figures), str(strict["mentions"])))
+        by_label = [strict["per_type"].get(label, {}).get("f") for label in labels]
+        figures = [strict["p"], strict["r"], strict["f"], *by_label, report["lenient"]["f"]]
+        cells = ("" if figure is None else f"{100 * figure:.2f}" for figure in figures)
+        rows.append((name, *cells, str(strict["mentions"])))
     return ("", "P", "R", "F1", *labels, "Lenient F1", "Mentions"), rows
 
 
 def retrieval_rows(reports: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """Header and a row for every retrieval score, with what chance gives."""
-    rows = []
+    rows: Rows = []
     for name, report in reports.items():
         for metric, value in report.get("retrieval", {}).items():
             chance = report["retrieval_chance"].get(metric)

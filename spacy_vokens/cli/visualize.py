@@ -35,9 +35,9 @@ def visualize(
     import spacy
     from tqdm import tqdm
 
-    from spacy_vokens.extensions import get_token_values
-    from spacy_vokens.visualize.documents import choose_documents, read_documents
-    from spacy_vokens.visualize.page import render_page
+    from ..extensions import get_token_values
+    from ..visualize.documents import choose_documents, read_documents
+    from ..visualize.page import render_page
 
     nlp = spacy.load(model)
     try:

@@ -19,17 +19,16 @@ def vokenize(
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
     """Annotate a corpus with vokens; tokens, entities, image ids and raw tags stay as they are."""
-    import spacy
     from spacy.cli._util import setup_gpu
     from tqdm import tqdm
 
-    from spacy_vokens.corpus.docbin import load_docs, save_docs
-    from spacy_vokens.extensions import get_token_values
+    from ..corpus.docbin import load_docs, save_docs
+    from ..extensions import get_token_values
+    from .load import load_with_retriever
 
     setup_gpu(gpu_id, silent=False)
     try:
-        nlp = spacy.load(model)
-        retriever = nlp.get_pipe("voken_retriever")
+        nlp, retriever = load_with_retriever(model)
         docs = load_docs(corpus, nlp.vocab)
         n_tokens = sum(map(len, docs))
         start = time.perf_counter()
@@ -38,15 +37,16 @@ def vokenize(
                 progress.update(len(doc))
         seconds = time.perf_counter() - start
         save_docs(docs, output)
-    except (ImportError, KeyError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not vokenize {corpus}", str(error), exits=1)
+    n_pictures = len(retriever.index.ids) if retriever.index else 0
     grounded = [v for doc in docs for v in get_token_values(doc, "voken") if v is not None]
     msg.good(f"Vokenized {len(docs):,} documents", output)
     msg.table(
         {
             "Tokens": f"{n_tokens:,}",
             "Tokens with a voken": f"{len(grounded):,} ({len(grounded) / max(1, n_tokens):.1%})",
-            "Distinct pictures": f"{len(set(grounded)):,} of {len(retriever.index.ids):,}",
+            "Distinct pictures": f"{len(set(grounded)):,} of {n_pictures:,}",
             "Speed": f"{n_tokens / max(seconds, 1e-9):,.0f} tokens/s",
         }
     )

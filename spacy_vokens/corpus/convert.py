@@ -10,11 +10,11 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-import spacy_vokens.extensions  # noqa: F401  # the attributes set below
-from spacy_vokens.corpus.captions import Caption
-from spacy_vokens.corpus.conll import TaggedSentence
-from spacy_vokens.images.decode import picture_id
-from spacy_vokens.metrics.ner import repair_bio
+from .. import extensions  # noqa: F401  # the attributes set below
+from ..images.decode import picture_id
+from ..metrics.ner import repair_bio
+from .captions import Caption
+from .conll import TaggedSentence
 
 
 def tagged_doc(sentence: TaggedSentence, vocab: Vocab) -> Doc:

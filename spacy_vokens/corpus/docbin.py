@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-import spacy_vokens.extensions  # noqa: F401  # the user data below are the extensions' values
+from .. import extensions  # noqa: F401  # the user data below are the extensions' values
+from ..files import file_written_aside
 
 ATTRIBUTES = ("ORTH", "SPACY", "ENT_IOB", "ENT_TYPE")
 
@@ -24,21 +23,6 @@ def save_docs(docs: Iterable[Doc], path: str | Path) -> None:
     """
     with file_written_aside(Path(path)) as aside:
         DocBin(attrs=ATTRIBUTES, store_user_data=True, docs=docs).to_disk(aside)
-
-
-@contextmanager
-def file_written_aside(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; the file written there becomes `path` once the block has ended.
-
-    Missing folders are made. If the block raises, `path` stays as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield aside
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def load_docs(path: str | Path, vocab: Vocab) -> list[Doc]:

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example
 from tqdm import tqdm
 
-from spacy_vokens.metrics.ner import SpanScores, bio_tags, gold_tags, score_tags
+from ..metrics.ner import SpanScores, bio_tags, gold_tags, score_tags
 
 
 def evaluate_entities(nlp: Language, examples: Iterable[Example]) -> dict[str, SpanScores]:

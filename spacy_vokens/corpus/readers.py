@@ -13,7 +13,7 @@ from spacy.training import Example
 from spacy.util import logger
 from spacy.vocab import Vocab
 
-from spacy_vokens.corpus.docbin import load_docs
+from .docbin import load_docs
 
 
 def create_corpus(path: str | Path | None, limit: int = 0) -> Corpus:

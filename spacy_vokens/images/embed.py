@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,9 +25,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from ..files import check_replaceable, file_written_aside
 from .decode import EXTENSIONS, PictureError, open_picture, picture_id, read_picture, thumbnail
 from .encoders import ImageEncoder
-from .files import check_replaceable, file_written_aside
 from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, Reject, check_id
 
 JOB_FILE = "job.json"
@@ -43,7 +43,6 @@ class EmbedReport:
 
     pool: the pool it wrote.
     n_rejected: pictures left out, listed in the pool's `rejects.jsonl`.
-    n_missing: ids that were asked for and have no picture.
     n_other: files that do not carry a picture's extension.
     images_per_second: pictures read, decoded and encoded a second by this run; 0 where an earlier
         run had done them all.
@@ -51,7 +50,6 @@ class EmbedReport:
 
     pool: ImagePool
     n_rejected: int
-    n_missing: int
     n_other: int
     images_per_second: float
 
@@ -68,7 +66,6 @@ def embed_pictures(
     pool: Path,
     encoder: ImageEncoder,
     *,
-    ids: Collection[str] | None = None,
     batch_size: int = 16,
     workers: int = 2,
     thumbnails: bool = True,
@@ -87,7 +84,6 @@ def embed_pictures(
     pictures: the folder. Whether it is absolute or relative is kept, see `ImagePool.write`.
     pool: where the pool is to be, outside `pictures`.
     encoder: see `load_encoder`; its module is moved to `device`.
-    ids: embed these only; None embeds all.
     batch_size: pictures in one pass of the encoder. On a CPU small ones are the faster, 64 or more
         serve a GPU.
     workers: threads that read and decode.
@@ -105,15 +101,8 @@ def embed_pictures(
     if pool.resolve().is_relative_to(pictures.resolve()):
         raise ValueError(f"The pool {pool} lies among its own pictures: put it outside {pictures}.")
     found, rejects, n_other = _scan(pictures)
-    n_missing = 0
-    if ids is not None:
-        wanted = frozenset(ids)
-        n_missing = len(wanted - found.keys())
-        found = {id: path for id, path in found.items() if id in wanted}
-        rejects = [reject for reject in rejects if picture_id(reject.path) in wanted]
     if not found:
-        asked = "" if ids is None else f" whose id is among the {len(ids)} asked for"
-        raise ValueError(f"{pictures} holds no picture ({', '.join(EXTENSIONS)}){asked}.")
+        raise ValueError(f"{pictures} holds no picture ({', '.join(EXTENSIONS)}).")
 
     items = sorted(found.items())
     batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
@@ -179,7 +168,7 @@ def embed_pictures(
         overwrite=overwrite,
     )
     shutil.rmtree(work.path)
-    return EmbedReport(written, len(rejects), n_missing, n_other, n_embedded / seconds)
+    return EmbedReport(written, len(rejects), n_other, n_embedded / seconds)
 
 
 class _WorkFolder:

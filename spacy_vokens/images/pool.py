@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path, PureWindowsPath
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import srsly
 
-from .files import folder_written_aside, sha256_file
+from ..files import folder_written_aside, sha256_file
 
 VERSION = 1
 META_FILE = "meta.json"
@@ -182,6 +182,31 @@ class ImagePool:
             }
             srsly.write_json(folder / META_FILE, meta)
         return cls.open(path)
+
+    def select(self, ids: Collection[str], path: Path, *, overwrite: bool = False) -> ImagePool:
+        """Write a pool of some of the images.
+
+        ids: the images to keep; those that are not in the pool are passed over.
+        path: where the new pool is to be.
+        overwrite: replace a pool that is there.
+        raises FileExistsError: where `path` may not be replaced.
+        raises ValueError: where none of the ids is in the pool.
+        """
+        kept = self.rows([id for id in self.ids if id in ids])
+        if not len(kept):
+            raise ValueError(f"None of the {len(ids)} image ids is in the pool {self.path}.")
+        records = [self.records[row] for row in kept]
+        thumbnails = ((self.path / _thumbnail_file(row)).read_bytes() for row in kept)
+        return ImagePool.write(
+            path,
+            records,
+            self.features[kept],
+            encoder=self.meta["encoder"],
+            weights_sha256=self.meta["weights_sha256"],
+            picture_root=self.picture_root,
+            thumbnails=thumbnails if self.has_thumbnails else None,
+            overwrite=overwrite,
+        )
 
     @property
     def hash(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from spacy.attrs import ORTH, SPACY
@@ -43,7 +44,7 @@ class VectorCache:
             self._n_bytes += vectors.nbytes
 
 
-def FrozenTok2Vec(  # noqa: N802 (Thinc names layers like this)
+def FrozenTok2Vec(
     tok2vec: Model[list[Doc], list[Floats2d]], cache_bytes: int
 ) -> Model[list[Doc], list[Floats2d]]:
     """Run `tok2vec` in prediction mode always; its backprop returns nothing.
@@ -87,7 +88,7 @@ def _forward(
         for key, vectors in zip(new, tok2vec.predict(list(new.values())), strict=True):
             computed[key] = model.ops.to_numpy(vectors).astype(np.float16)
             cache.add(key, computed[key])
-    halves = [computed[key] if key in computed else cache.get(key) for key in keys]
+    halves: list[Any] = [computed[key] if key in computed else cache.get(key) for key in keys]
     return [model.ops.asarray2f(half) for half in halves], _no_gradient
 
 

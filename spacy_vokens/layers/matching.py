@@ -15,7 +15,7 @@ from ..matching.towers import Tower
 from .torch_module import get_module, loss_and_gradients, torch_layer
 
 
-def CrossModalMatching(  # noqa: N802
+def CrossModalMatching(
     tok2vec: Model[list[Doc], list[Floats2d]], loss: nn.Module, hidden_width: int, width: int
 ) -> Model[list[Doc], list[Floats2d]]:
     """A model that gives every token its query vector, an array (n_tokens, width) a document.
@@ -64,7 +64,7 @@ def matching_loss(
 
     queries: (n_tokens, width); keys: (n_images, width); targets: (n_tokens,) rows of `keys`.
     """
-    device = model.get_ref("text_tower").layers[0].shims[0].device
+    device = next(get_module(model.get_ref("text_tower")).parameters()).device
     rows = torch.as_tensor(targets, dtype=torch.long, device=device)
     loss, (d_queries, d_keys) = loss_and_gradients(model.get_ref("loss"), [queries, keys], rows)
     return loss, d_queries, d_keys

@@ -46,7 +46,7 @@ def grouped_adam(
     learn_rate: Any,
     lr_scales: dict[str, float],
     no_decay: list[str],
-    L2: float = 0.01,  # noqa: N803
+    L2: float = 0.01,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,

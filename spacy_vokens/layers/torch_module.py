@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
 from thinc.api import Model, PyTorchGradScaler, PyTorchWrapper_v3, torch2xp, xp2torch
-from thinc.types import FloatsXd
+from thinc.types import FloatsXdT
 from torch import nn
 
 
@@ -43,8 +43,8 @@ def get_module(layer: Model) -> Any:
 
 
 def loss_and_gradients(
-    layer: Model, inputs: Sequence[FloatsXd], *constants: torch.Tensor
-) -> tuple[float, list[FloatsXd]]:
+    layer: Model, inputs: Sequence[FloatsXdT], *constants: torch.Tensor
+) -> tuple[float, list[FloatsXdT]]:
     """Call a layer whose module is a loss, and differentiate it.
 
     The gradients of the module's own parameters stay on them, for `finish_update`.
@@ -58,7 +58,8 @@ def loss_and_gradients(
     tensors = [xp2torch(x, requires_grad=True) for x in inputs]
     loss = module(*tensors, *constants)
     loss.backward()
-    return loss.item(), [torch2xp(tensor.grad) for tensor in tensors]
+    gradients = [torch2xp(cast(torch.Tensor, tensor.grad)) for tensor in tensors]
+    return loss.item(), cast("list[FloatsXdT]", gradients)
 
 
 def _forward(model: Model, inputs: Any, is_train: bool) -> tuple[Any, Callable]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import ArgsKwargs, Floats2d, Floats3d
+from thinc.api import Model, PyTorchShim, torch2xp, xp2torch
+from thinc.types import ArgsKwargs, ArrayXd, Floats2d, Floats3d
 
 from ..tagger.fusion import NoFusion, TaggerHead
 from .crf import crf_layer
@@ -34,7 +34,7 @@ class TaggerOutput:
     lengths: list[int]
 
 
-def VisualTagger(  # noqa: N802
+def VisualTagger(
     tok2vec: Model[list[Doc], list[Floats2d]],
     fusion: NoFusion,
     voken_dropout: float,
@@ -109,11 +109,12 @@ def _forward(
     else:
         features = np.zeros((*mask.shape, 0), dtype=np.float32)
         has_image = np.zeros(mask.shape, dtype=bool)
-    inputs = (words, ops.asarray(features), ops.asarray(has_image), ops.asarray(mask))
+    arrays: list[Any] = [features, has_image, mask]
+    inputs = (words, *map(ops.asarray, arrays))
     (emissions, gates), backprop_head = model.get_ref("head")(inputs, is_train)
 
     def backprop(d_emissions: Floats3d) -> list[Doc]:
-        d_words = ops.unpad(backprop_head(d_emissions), lengths)
+        d_words: list[Any] = ops.unpad(backprop_head(d_emissions), lengths)
         d_vectors = [ops.alloc2f(0, words.shape[2]) for _ in docs]
         for row, d_word in zip(rows, d_words, strict=True):
             d_vectors[row] = d_word
@@ -124,8 +125,8 @@ def _forward(
 
 def _to_torch(
     model: Model, inputs: tuple[Any, ...], is_train: bool
-) -> tuple[ArgsKwargs, Callable[[ArgsKwargs], Floats3d]]:
-    device = model.shims[0].device
+) -> tuple[ArgsKwargs, Callable[[ArgsKwargs], ArrayXd]]:
+    device = cast(PyTorchShim, model.shims[0]).device
     words, *rest = inputs
     args = (
         xp2torch(words, requires_grad=is_train, device=device),

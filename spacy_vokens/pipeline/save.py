@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import Model
 
-from ..images.files import folder_written_aside
+from ..files import folder_written_aside
 
 
 def save_pipeline(nlp: Language, path: Path) -> None:

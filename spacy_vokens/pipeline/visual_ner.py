@@ -270,13 +270,13 @@ class VisualNer(FilePipe):
 
     def _check_retriever(self, nlp: Language | None) -> None:
         """The pipeline's retriever, frozen or not, must have indexed the same pool."""
+        pool_hash = self.model.attrs["images"].meta["pool_hash"]
         for name, pipe in nlp.components if nlp is not None else ():
             index = getattr(pipe, "index", None)
-            if index is not None and index.meta["pool_hash"] != self.images.meta["pool_hash"]:
+            if index is not None and index.meta["pool_hash"] != pool_hash:
                 raise ValueError(
-                    f"{self.name} was given image features of pool "
-                    f"{self.images.meta['pool_hash'][:16]}, but {name} has indexed pool "
-                    f"{index.meta['pool_hash'][:16]}. Give both the same pool."
+                    f"{self.name} was given image features of pool {pool_hash[:16]}, but {name} "
+                    f"has indexed pool {index.meta['pool_hash'][:16]}. Give both the same pool."
                 )
 
     def _tell_of_missing_vokens(self, docs: list[Doc]) -> None:

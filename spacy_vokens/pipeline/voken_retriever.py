@@ -252,9 +252,9 @@ class VokenRetriever(FilePipe):
         The candidates are the distinct images of the examples. A sentence's score for an image is
         the mean of its tokens' scores. Nothing is returned when no example names a known image.
 
-        returns: `voken_r1`, `voken_r5`, `voken_r10`, `voken_mrr` over tokens, `voken_sent_r1` and so
-            on over sentences, and `voken_diversity`, the share of the candidates that are the best
-            image of some token.
+        returns: `voken_r1`, `voken_r5`, `voken_r10` and `voken_mrr` over tokens, `voken_sent_r1`
+            and so on over sentences, and `voken_diversity`, the share of the candidates that are
+            the best image of some token.
         """
         pairs = [eg for eg in self._pairs(examples) if len(eg.predicted)]
         if not pairs:
@@ -361,7 +361,8 @@ class VokenRetriever(FilePipe):
         for doc, found in zip(docs, scores, strict=True):
             assert self.index is not None
             kept = found.ids != None  # noqa: E711 (elementwise)
-            values = np.where(kept, found.scores.astype(object), None)
+            values = found.scores.astype(object)
+            values[~kept] = None
             set_token_values(doc, "voken", found.ids[:, 0].tolist())
             set_token_values(doc, "voken_score", values[:, 0].tolist())
             if self.top_k > 1:

@@ -74,7 +74,7 @@ class VokenIndex:
     @cached_property
     def id(self) -> str:
         """Names this index: half the pool's hash, a dash, half the hash of the keys."""
-        return f"{self.meta['pool_hash'][:16]}-{hashlib.sha256(self.keys).hexdigest()[:16]}"
+        return f"{self.meta['pool_hash'][:16]}-{hashlib.sha256(self.keys.data).hexdigest()[:16]}"
 
     def search(
         self, queries: NDArray[np.floating], k: int
@@ -83,8 +83,8 @@ class VokenIndex:
 
         queries: (n, width); n may be 0.
         k: how many images; beyond the size of the index the places stay empty.
-        returns: image ids (n, k) and their scores (n, k). An empty place, and every place of a query
-            with a NaN, holds None and -inf.
+        returns: image ids (n, k) and their scores (n, k). An empty place, and every place of a
+            query with a NaN, holds None and -inf.
         raises ValueError: when the width is not the keys', or k is below 1.
         """
         width = self.keys.shape[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from spacy_vokens.images.decode import open_picture
+from ..images.decode import open_picture
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-import spacy_vokens.extensions  # noqa: F401  (the documents' user data holds these attributes)
+from .. import extensions  # noqa: F401  (the documents' user data holds these attributes)
 
 
 def read_documents(path: Path, nlp: Language) -> list[Doc]:

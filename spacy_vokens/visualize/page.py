@@ -11,9 +11,9 @@ from spacy import displacy
 from spacy.tokens import Doc, Token
 from spacy.training import biluo_tags_to_spans, iob_to_biluo
 
-import spacy_vokens.extensions  # noqa: F401  (registers the attributes that are read here)
-from spacy_vokens.images import decode
-from spacy_vokens.retrieval.picture import Picture
+from .. import extensions  # noqa: F401  (registers the attributes that are read here)
+from ..images import decode
+from ..retrieval.picture import Picture
 
 STYLE = """
 :root { color-scheme: light dark; --page: #f6f5f2; --card: #fff; --ink: #1c1b1a; --quiet: #66625c;

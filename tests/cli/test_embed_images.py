@@ -80,26 +80,6 @@ def test_rejects(pictures: Path, tmp_path: Path) -> None:
     assert "1 pictures were rejected" in output
 
 
-def test_only_the_pictures_of_a_corpus(pictures: Path, tmp_path: Path) -> None:
-    import spacy
-
-    from spacy_vokens.corpus.docbin import save_docs
-
-    nlp = spacy.blank("en")
-    docs = [nlp("a red thing"), nlp("a pink thing"), nlp("nothing")]
-    docs[0]._.image_id, docs[1]._.image_id = "red", "pink"
-    save_docs(docs, tmp_path / "train.spacy")
-    code, output = run(pictures, tmp_path / "pool", "--only", tmp_path / "train.spacy")
-    assert code == 0, output
-    assert "Named, no picture 1" in output
-    assert ImagePool.open(tmp_path / "pool").ids == ["red"]
-
-    save_docs(docs[2:], tmp_path / "none.spacy")
-    code, output = run(pictures, tmp_path / "other", "--only", tmp_path / "none.spacy")
-    assert code == 1
-    assert "names no picture" in output
-
-
 def test_unknown_encoder(pictures: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(pictures), str(tmp_path / "pool"), "--encoder", "absent"])
     assert result.exit_code == 1

@@ -13,10 +13,10 @@ import srsly
 import torch
 from PIL import Image
 
+from spacy_vokens.files import sha256_file
 from spacy_vokens.images.decode import open_picture
 from spacy_vokens.images.embed import embed_pictures
 from spacy_vokens.images.encoders import ImageEncoder
-from spacy_vokens.images.files import sha256_file
 from spacy_vokens.images.pool import ImagePool
 
 N_PICTURES = 11
@@ -65,7 +65,7 @@ def test_embed(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
     )
     pool = ImagePool.open(tmp_path / "pool")
     assert pool.ids == sorted(f"sub/{i:02d}" if i % 3 == 0 else f"{i:02d}" for i in range(11))
-    assert (report.n_rejected, report.n_missing, report.n_other) == (0, 0, 0)
+    assert (report.n_rejected, report.n_other) == (0, 0)
     assert report.images_per_second > 0
     for record, features in zip(pool.records, pool.features, strict=True):
         file = pictures / record.path
@@ -127,7 +127,6 @@ def test_an_interrupted_job_goes_on(
         ({"source": "another"}, "source"),
         ({"thumbnails": False}, "thumbnails"),
         ({"weights_sha256": "1" * 64}, "weights_sha256"),
-        ({"ids": ["01", "02"]}, "pictures"),
         ({"touch": "01.png"}, "pictures"),
     ],
 )
@@ -213,16 +212,6 @@ def test_features_that_are_not_finite(
     np.testing.assert_array_equal(shared, whole.features[whole.rows(["05", "sub/09"])])
 
 
-def test_only_some_ids(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
-    (pictures / "bad.png").write_bytes(b"no picture")
-    ids = ["01", "sub/03", "absent"]
-    report = embed_pictures(pictures, tmp_path / "pool", encoder, ids=ids, max_rejects=0)
-    assert report.pool.ids == ["01", "sub/03"]
-    assert report.n_missing == 1
-    with pytest.raises(ValueError, match=r"holds no picture .* among the 1 asked for"):
-        embed_pictures(pictures, tmp_path / "other", encoder, ids=["absent"])
-
-
 def test_no_thumbnails(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
     report = embed_pictures(pictures, tmp_path / "pool", encoder, thumbnails=False)
     assert not report.pool.has_thumbnails
@@ -237,7 +226,7 @@ def test_no_pictures(tmp_path: Path, encoder: ImageEncoder) -> None:
 
 
 def test_an_existing_pool(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
-    embed_pictures(pictures, tmp_path / "pool", encoder, ids=["01"])
+    embed_pictures(pictures / "sub", tmp_path / "pool", encoder)
     stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, 0))
     with pytest.raises(FileExistsError, match="there already"):
         embed_pictures(pictures, tmp_path / "pool", stopping)

@@ -13,10 +13,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from spacy_vokens.files import sha256_file
 from spacy_vokens.images import encoders
 from spacy_vokens.images.decode import open_picture
 from spacy_vokens.images.encoders import ImageEncoder, image_encoders, load_encoder
-from spacy_vokens.images.files import sha256_file
 
 FLICKR8K = Path(__file__).parents[3] / "shared/data/flickr8k"
 # ImageNet's classes of dogs, from Chihuahua to Mexican hairless.

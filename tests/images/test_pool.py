@@ -254,3 +254,19 @@ def test_an_accepted_id_stays_in_its_folder(id: str) -> None:
         return
     root = Path("/pictures/of/mine")
     assert Path(root, id + ".jpg").resolve().is_relative_to(root)
+
+
+def test_select(pool: ImagePool, tmp_path: Path) -> None:
+    selected = pool.select({"fish", "cat", "absent"}, tmp_path / "some")
+    assert selected.ids == ["cat", "fish"]
+    for image_id in selected.ids:
+        (row,), (old,) = selected.rows([image_id]), pool.rows([image_id])
+        np.testing.assert_array_equal(selected.features[row], pool.features[old])
+        assert selected.records[row] == pool.records[old]
+        assert selected.thumbnail(image_id) == pool.thumbnail(image_id)
+    assert selected.picture_root == pool.picture_root
+    assert selected.hash != pool.hash
+    with pytest.raises(ValueError, match="None of the 1 image ids"):
+        pool.select({"absent"}, tmp_path / "none")
+    with pytest.raises(FileExistsError):
+        pool.select({"cat"}, tmp_path / "some")

@@ -17,7 +17,7 @@ class Net(torch.nn.Module):
         self.encoder = torch.nn.Linear(3, 4)
         self.head = torch.nn.Linear(4, 2)
 
-    def forward(self, X: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         return self.head(torch.tanh(self.encoder(X)))
 
 

@@ -147,7 +147,7 @@ def test_top_k(vokenizer: Language) -> None:
     retriever.top_k = 3
     doc = retriever(vokenizer.make_doc("a cat !"))
     ranked = doc[1]._.vokens
-    assert [i for i, _ in ranked][0] == doc[1]._.voken == "cat"
+    assert ranked[0][0] == doc[1]._.voken == "cat"
     assert len({i for i, _ in ranked}) == 3
     assert [s for _, s in ranked] == sorted((s for _, s in ranked), reverse=True)
     assert doc[2]._.vokens is None

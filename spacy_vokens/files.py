@@ -23,7 +23,11 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def file_written_aside(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`, whose file becomes `path` once the block ends without error."""
+    """Yield a path beside `path`, whose file becomes `path` once the block ends without error.
+
+    Missing folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield aside

@@ -1,0 +1,38 @@
+"""Fail if anything that the project's steps read is missing.
+
+    python assets/check_assets.py PATH...
+
+`spacy project assets` leaves with success where a download failed or a checksum differs, so the
+steps look for themselves, by the checksums in project.yml where it has one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from wasabi import msg
+from weasel.util import get_checksum, load_project_config
+
+
+def main(paths: list[Path]) -> None:
+    """Check that the paths are there, are not empty, and have their checksums."""
+    assets = load_project_config(Path.cwd()).get("assets", [])
+    checksums = {Path(asset["dest"]).parts[-2:]: asset.get("checksum") for asset in assets}
+    problems = []
+    for path in paths:
+        if not path.exists() or not (any(path.iterdir()) if path.is_dir() else path.stat().st_size):
+            problems.append(f"{path} is missing or empty")
+        elif (expected := checksums.get(path.parts[-2:])) and get_checksum(path) != expected:
+            problems.append(f"{path} is not the file that project.yml names: its MD5 differs")
+    if problems:
+        help_text = (
+            "The README says where the data come from: 'python -m spacy project assets --extra', or "
+            "a folder of your own with --vars.data_dir."
+        )
+        msg.fail("Assets are not complete", "\n".join([*problems, help_text]), exits=1)
+    msg.good(f"All {len(paths)} assets are there")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,133 @@
+"""What an epoch of the vokenizer's training costs beside a bare torch loop over cached features.
+
+    python benchmarks/matching_epochs.py PAIRS.spacy POOL TEXT_ENCODER --output matching.json
+
+Both train the same towers with the same loss, batch size and number of pairs, in one process and on
+one thread. The bare loop has all token vectors in one tensor before its clock starts; `spacy train`'s
+own loop runs from its second epoch on, when the text encoder's outputs are in its cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import create_train_batches, train_while_improving
+from spacy.util import load_config, registry, resolve_dot_names
+from spacy.schemas import ConfigSchemaTraining
+
+from spacy_vokens.images.pool import ImagePool
+from spacy_vokens.matching.losses import InfoNCE
+from spacy_vokens.matching.towers import Tower
+
+CONFIG = Path(__file__).parents[1] / "configs" / "vokenizer.cfg"
+
+
+def bare_epochs(
+    vectors: list[np.ndarray], rows: np.ndarray, features: np.ndarray, n: int, size: int
+) -> list[float]:
+    """Seconds of n epochs of a plain loop over token vectors and the features of their images."""
+    text, image, loss_of = Tower(vectors[0].shape[1]), Tower(features.shape[1], standardize=True), InfoNCE()
+    parameters = [*text.parameters(), *image.parameters(), *loss_of.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3)
+    lengths = np.array([len(v) for v in vectors])
+    starts = np.concatenate([[0], lengths.cumsum()[:-1]])
+    flat, table = torch.from_numpy(np.concatenate(vectors)), torch.from_numpy(features)
+    seconds = []
+    for _ in range(n):
+        start = time.perf_counter()
+        order = np.random.permutation(len(lengths))
+        for batch in np.split(order, range(size, len(order), size)):
+            tokens = np.concatenate([np.arange(s, s + l) for s, l in zip(starts[batch], lengths[batch])])
+            ids, image_of_pair = np.unique(rows[batch], return_inverse=True)
+            targets = torch.from_numpy(np.repeat(image_of_pair, lengths[batch]))
+            loss = loss_of(text(flat[tokens].float()), image(table[ids].float()), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def spacy_epochs(nlp, config: dict, n: int) -> list[float]:
+    """Seconds of n epochs of spaCy's own training loop, evaluation left out."""
+    T = registry.resolve(config["training"], schema=ConfigSchemaTraining)
+    (corpus,) = resolve_dot_names(nlp.config.interpolate(), [T["train_corpus"]])
+    batches = create_train_batches(nlp, corpus, T["batcher"], max_epochs=n)
+    seconds: list[float] = []
+    state = {"epoch": 0, "start": time.perf_counter()}
+    loop = train_while_improving(
+        nlp,
+        T["optimizer"],
+        batches,
+        lambda: (0.0, {}),
+        dropout=T["dropout"],
+        eval_frequency=10**9,
+        accumulate_gradient=1,
+        patience=0,
+        max_steps=0,
+        exclude=[],
+        annotating_components=[],
+        before_update=None,
+    )
+    for _, info, _ in loop:
+        if info["epoch"] != state["epoch"]:
+            now = time.perf_counter()
+            seconds.append(now - state["start"])
+            state = {"epoch": info["epoch"], "start": now}
+    seconds.append(time.perf_counter() - state["start"])
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("text_encoder", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=3500)
+    parser.add_argument("--epochs", type=int, default=6)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    config = load_config(
+        CONFIG,
+        overrides={
+            "paths.train": str(args.pairs),
+            "paths.dev": str(args.pairs),
+            "paths.pool": str(args.pool),
+            "paths.text_encoder": str(args.text_encoder),
+            "corpora.train.limit": args.limit,
+        },
+        interpolate=False,
+    )
+    nlp = init_nlp(config)
+    resolved = nlp.config.interpolate()
+    ours = spacy_epochs(nlp, resolved, args.epochs)
+    retriever = nlp.get_pipe("voken_retriever")
+    (corpus,) = resolve_dot_names(resolved, ["corpora.train"])
+    examples = list(corpus(nlp))
+    vectors = retriever.model.get_ref("tok2vec").predict([eg.predicted for eg in examples])
+    pool = ImagePool.open(args.pool)
+    rows = pool.rows([eg.reference._.image_id for eg in examples])
+    size = resolved["training"]["batcher"]["size"]
+    bare = bare_epochs(vectors, rows, np.array(pool.features), args.epochs, size)
+    result = {
+        "pairs": len(examples),
+        "threads": 1,
+        "seconds_first_epoch": ours[0],
+        "seconds_later_epochs": ours[1:],
+        "seconds_bare_epochs": bare[1:],
+        "ratio": statistics.median(ours[1:]) / statistics.median(bare[1:]),
+    }
+    args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
