@@ -33,7 +33,11 @@ def bare_epochs(
     vectors: list[np.ndarray], rows: np.ndarray, features: np.ndarray, n: int, size: int
 ) -> list[float]:
     """Seconds of n epochs of a plain loop over token vectors and the features of their images."""
-    text, image, loss_of = Tower(vectors[0].shape[1]), Tower(features.shape[1], standardize=True), InfoNCE()
+    text, image, loss_of = (
+        Tower(vectors[0].shape[1]),
+        Tower(features.shape[1], standardize=True),
+        InfoNCE(),
+    )
     parameters = [*text.parameters(), *image.parameters(), *loss_of.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3)
     lengths = np.array([len(v) for v in vectors])
@@ -44,7 +48,9 @@ def bare_epochs(
         start = time.perf_counter()
         order = np.random.permutation(len(lengths))
         for batch in np.split(order, range(size, len(order), size)):
-            tokens = np.concatenate([np.arange(s, s + l) for s, l in zip(starts[batch], lengths[batch])])
+            tokens = np.concatenate(
+                [np.arange(s, s + l) for s, l in zip(starts[batch], lengths[batch])]
+            )
             ids, image_of_pair = np.unique(rows[batch], return_inverse=True)
             targets = torch.from_numpy(np.repeat(image_of_pair, lengths[batch]))
             loss = loss_of(text(flat[tokens].float()), image(table[ids].float()), targets)

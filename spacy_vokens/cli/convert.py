@@ -29,20 +29,22 @@ def convert(
         Path,
         typer.Argument(
             metavar="IN",
-            help="CoNLL file with IMGID: lines, or a table of image, split and caption",
+            help="CoNLL file with IMGID: lines, a folder of such files, or a table of image, "
+            "split and caption",
             exists=True,
-            dir_okay=False,
         ),
     ],
     output_path: Annotated[
         Path,
         typer.Argument(
             metavar="OUT",
-            help="CoNLL: the .spacy file to write. Captions: the folder to write SPLIT.spacy into",
+            help="For one CoNLL file the .spacy file to write; else a folder for NAME.spacy or "
+            "SPLIT.spacy",
         ),
     ],
     file_format: Annotated[
-        Format, typer.Option("--format", help="auto: .tsv is captions, .txt and .conll are CoNLL")
+        Format,
+        typer.Option("--format", help="auto: .tsv is captions; .txt, .conll and folders are CoNLL"),
     ] = Format.auto,
     rename: Annotated[
         list[str] | None,
@@ -61,7 +63,7 @@ def convert(
     file_format = _resolve_format(file_format, input_path)
     try:
         if file_format is Format.conll:
-            corpora = {output_path: _read_conll(input_path, output_path, rename or [])}
+            corpora = _read_conll(input_path, output_path, rename or [])
         else:
             if rename:
                 raise typer.BadParameter("--rename is about entity types: captions have none.")
@@ -74,6 +76,8 @@ def convert(
 def _resolve_format(file_format: Format, path: Path) -> Format:
     if file_format is not Format.auto:
         return file_format
+    if path.is_dir():
+        return Format.conll
     try:
         return SUFFIXES[path.suffix]
     except KeyError:
@@ -83,13 +87,20 @@ def _resolve_format(file_format: Format, path: Path) -> Format:
         ) from None
 
 
-def _read_conll(input_path: Path, output_path: Path, rename: list[str]) -> list[Doc]:
+def _read_conll(input_path: Path, output_path: Path, rename: list[str]) -> dict[Path, list[Doc]]:
     from spacy.vocab import Vocab
 
     from ..corpus.conll import read_conll
     from ..corpus.convert import tagged_doc
 
-    if output_path.suffix != ".spacy":
+    if input_path.is_dir():
+        files = [path for path in sorted(input_path.iterdir()) if path.suffix in (".txt", ".conll")]
+        paths = {path: output_path / f"{path.stem}.spacy" for path in files}
+        if not paths:
+            raise ValueError(f"{input_path} holds no .txt and no .conll file.")
+    elif output_path.suffix == ".spacy":
+        paths = {input_path: output_path}
+    else:
         raise typer.BadParameter(f"{output_path}: a CoNLL file becomes one file, name it *.spacy.")
     labels = {}
     for pair in rename:
@@ -98,7 +109,10 @@ def _read_conll(input_path: Path, output_path: Path, rename: list[str]) -> list[
             raise typer.BadParameter(f"--rename expects OLD=NEW, found {pair!r}.")
         labels[old] = new
     vocab = Vocab()
-    return [tagged_doc(sentence, vocab) for sentence in read_conll(input_path, rename=labels)]
+    return {
+        output: [tagged_doc(sentence, vocab) for sentence in read_conll(path, rename=labels)]
+        for path, output in paths.items()
+    }
 
 
 def _read_captions(

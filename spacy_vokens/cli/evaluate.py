@@ -29,15 +29,16 @@ def evaluate(
     ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
-    """Score a pipeline's entities, from the corpus's own tokens, images, vokens and raw tags.
+    """Score a pipeline, from the corpus's own tokens, images, vokens and raw tags.
 
-    Prints precision, recall and F1, overall (micro) and per type, in the strict and the lenient
-    reading of the raw tags.
+    Where the corpus has entities: precision, recall and F1, overall (micro) and per type, in the
+    strict and the lenient reading of the raw tags. Where it names pictures that the pipeline's
+    retriever has indexed: how well these are retrieved, against chance.
     """
     import spacy
     from spacy.cli._util import setup_gpu
 
-    from ..corpus.evaluate import evaluate_entities
+    from ..corpus.evaluate import evaluate_entities, evaluate_retrieval
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file
 
@@ -47,19 +48,26 @@ def evaluate(
         examples = list(Corpus(corpus)(nlp))
     except (OSError, ValueError) as error:
         msg.fail(f"Could not evaluate {model} on {corpus}", str(error), exits=1)
-    scores = evaluate_entities(nlp, examples)
-    for name, title in READINGS.items():
-        _print_scores(title, scores[name])
+    report: dict[str, Any] = {
+        "model": model,
+        "corpus": str(corpus),
+        "corpus_sha256": sha256_file(corpus),
+        "docs": len(examples),
+        "tokens": sum(len(example.predicted) for example in examples),
+    }
+    if any(example.reference.ents for example in examples):
+        scores = evaluate_entities(nlp, examples)
+        for name, title in READINGS.items():
+            _print_scores(title, scores[name])
+        report |= {"scorer": SCORER}
+        report |= {name: reading.to_dict() for name, reading in scores.items()}
+    retrieval = evaluate_retrieval(nlp, examples)
+    if retrieval is not None:
+        _print_retrieval(retrieval)
+        report["retrieval"] = retrieval
+    if not ({"scorer", "retrieval"} & report.keys()):
+        msg.fail(f"{corpus} has neither entities nor pictures that {model} knows", exits=1)
     if output is not None:
-        report = {
-            "model": model,
-            "corpus": str(corpus),
-            "corpus_sha256": sha256_file(corpus),
-            "docs": len(examples),
-            "tokens": sum(len(example.predicted) for example in examples),
-            "scorer": SCORER,
-            **{name: reading.to_dict() for name, reading in scores.items()},
-        }
         with file_written_aside(output) as aside:
             aside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         msg.good(f"Saved the scores to {output}")
@@ -74,3 +82,16 @@ def _print_scores(title: str, scores: SpanScores) -> None:
     rows.append(("Weighted by mentions", "", "", percent(100 * scores.weighted_f1), ""))
     msg.divider(title)
     msg.table(rows, header=("", "P", "R", "F1", "Mentions"), aligns=("l", "r", "r", "r", "r"))
+
+
+def _print_retrieval(retrieval: dict[str, Any]) -> None:
+    msg.divider(f"Retrieval among {retrieval['candidates']:,} pictures")
+    rows = [
+        (
+            name,
+            f"{score:.3f}",
+            f"{retrieval['chance'][name]:.3f}" if name in retrieval["chance"] else "",
+        )
+        for name, score in retrieval["scores"].items()
+    ]
+    msg.table(rows, header=("", "Score", "Chance"), aligns=("l", "r", "r"))

@@ -81,10 +81,12 @@ def retrieval_rows(reports: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """Header and a row for every retrieval score, with what chance gives."""
     rows: Rows = []
     for name, report in reports.items():
-        for metric, value in report.get("retrieval", {}).items():
-            chance = report["retrieval_chance"].get(metric)
-            rows.append((name, metric, f"{value:.3f}", "" if chance is None else f"{chance:.3f}"))
-    return ("", "Score", "Value", "Chance"), rows
+        if retrieval := report.get("retrieval"):
+            for metric, value in retrieval["scores"].items():
+                chance = retrieval["chance"].get(metric)
+                by_chance = "" if chance is None else f"{chance:.3f}"
+                rows.append((name, str(retrieval["candidates"]), metric, f"{value:.3f}", by_chance))
+    return ("", "Pictures", "Score", "Value", "Chance"), rows
 
 
 def to_markdown(header: tuple[str, ...], rows: Rows) -> list[str]:

@@ -36,6 +36,7 @@ def visualize(
     from tqdm import tqdm
 
     from ..extensions import get_token_values
+    from ..files import file_written_aside
     from ..visualize.documents import choose_documents, read_documents
     from ..visualize.page import render_page
 
@@ -52,10 +53,8 @@ def visualize(
         picture = _no_picture
     docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
     page = render_page(docs, picture, title=title)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    aside = output.with_name(f".{output.name}.tmp")
-    aside.write_text(page, encoding="utf-8")
-    aside.replace(output)
+    with file_written_aside(output) as aside:
+        aside.write_text(page, encoding="utf-8")
     vokens = {voken for doc in docs for voken in get_token_values(doc, "voken") if voken}
     msg.good(f"Wrote {output}: {len(docs)} documents, {len(vokens)} distinct vokens")
 

@@ -13,9 +13,11 @@ from wasabi import msg
 def vokenize(
     model: Annotated[str, typer.Argument(help="Pipeline with an indexed voken_retriever")],
     corpus: Annotated[
-        Path, typer.Argument(metavar="IN.spacy", help="Corpus", exists=True, dir_okay=False)
+        Path, typer.Argument(metavar="IN", help="A .spacy file, or a folder of them", exists=True)
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUT.spacy", help="The corpus with vokens")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The same with vokens: a file, or a folder")
+    ],
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
     """Annotate a corpus with vokens; tokens, entities, image ids and raw tags stay as they are."""
@@ -27,26 +29,34 @@ def vokenize(
     from .load import load_with_retriever
 
     setup_gpu(gpu_id, silent=False)
+    rows = []
     try:
         nlp, retriever = load_with_retriever(model)
-        docs = load_docs(corpus, nlp.vocab)
-        n_tokens = sum(map(len, docs))
-        start = time.perf_counter()
-        with tqdm(total=n_tokens, unit=" tokens", disable=None, leave=False) as progress:
-            for doc in retriever.pipe(iter(docs), batch_size=nlp.batch_size):
-                progress.update(len(doc))
-        seconds = time.perf_counter() - start
-        save_docs(docs, output)
+        for source, target in _files(corpus, output).items():
+            docs = load_docs(source, nlp.vocab)
+            n_tokens = sum(map(len, docs))
+            start = time.perf_counter()
+            with tqdm(total=n_tokens, unit=" tokens", disable=None, leave=False) as progress:
+                for doc in retriever.pipe(iter(docs), batch_size=nlp.batch_size):
+                    progress.update(len(doc))
+            seconds = time.perf_counter() - start
+            save_docs(docs, target)
+            vokens = [v for doc in docs for v in get_token_values(doc, "voken") if v is not None]
+            share = len(vokens) / max(1, n_tokens)
+            speed = n_tokens / max(seconds, 1e-9)
+            counts = (len(docs), n_tokens, f"{share:.1%}", len(set(vokens)), f"{speed:,.0f}")
+            rows.append((str(target), *counts))
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not vokenize {corpus}", str(error), exits=1)
-    n_pictures = len(retriever.index.ids) if retriever.index else 0
-    grounded = [v for doc in docs for v in get_token_values(doc, "voken") if v is not None]
-    msg.good(f"Vokenized {len(docs):,} documents", output)
-    msg.table(
-        {
-            "Tokens": f"{n_tokens:,}",
-            "Tokens with a voken": f"{len(grounded):,} ({len(grounded) / max(1, n_tokens):.1%})",
-            "Distinct pictures": f"{len(set(grounded)):,} of {n_pictures:,}",
-            "Speed": f"{n_tokens / max(seconds, 1e-9):,.0f} tokens/s",
-        }
-    )
+    header = ("Corpus", "Docs", "Tokens", "With a voken", "Distinct pictures", "Tokens/s")
+    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r", "r", "r"))
+
+
+def _files(corpus: Path, output: Path) -> dict[Path, Path]:
+    """What to read, and where to write it."""
+    if corpus.is_file():
+        return {corpus: output}
+    sources = sorted(corpus.rglob("*.spacy"))
+    if not sources:
+        raise FileNotFoundError(f"The folder {corpus} holds no .spacy file.")
+    return {source: output / source.relative_to(corpus) for source in sources}

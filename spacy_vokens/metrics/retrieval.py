@@ -6,12 +6,13 @@ product of the two vectors (paper, Eq. 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BLOCK_SIZE = 4096
+RECALL_AT = (1, 5, 10)
 
 
 def ranks(
@@ -108,6 +109,38 @@ def diversity(best: NDArray[np.integer], n_candidates: int) -> float:
     if n_candidates < 1:
         raise ValueError("diversity needs at least one candidate.")
     return len(np.unique(best[best >= 0])) / n_candidates
+
+
+def matching_scores(
+    sentences: Sequence[NDArray[np.floating]], keys: NDArray[np.floating], targets: ArrayLike
+) -> dict[str, float]:
+    """Every retrieval score of a matching model, over tokens and over sentences.
+
+    A sentence's score for an image is the mean of its tokens' scores.
+
+    sentences: the queries of each sentence's tokens, (n_tokens, d) with n_tokens > 0.
+    keys: (m, d).
+    targets: (len(sentences),) row numbers in `keys`: the image of each sentence and all its tokens.
+    returns: `voken_r1`, `voken_r5`, `voken_r10`, `voken_mrr` over tokens, `voken_sent_r1` and so on
+        over sentences, and `voken_diversity` of the tokens' best images.
+    """
+    tokens = np.concatenate(sentences)
+    token_targets = np.repeat(np.asarray(targets), [len(queries) for queries in sentences])
+    means = np.stack([queries.mean(axis=0) for queries in sentences])
+    scores: dict[str, float] = {}
+    for unit, queries, rows in (("voken", tokens, token_targets), ("voken_sent", means, targets)):
+        found = ranks(queries, keys, rows)
+        scores |= {f"{unit}_r{k}": recall_at(found, k) for k in RECALL_AT}
+        scores[f"{unit}_mrr"] = mean_reciprocal_rank(found)
+    scores["voken_diversity"] = diversity(best_candidates(tokens, keys), len(keys))
+    return scores
+
+
+def chance_scores(n_candidates: int) -> dict[str, float]:
+    """What `matching_scores` expects of ranks drawn at random; diversity has no such value."""
+    scores = {f"r{k}": min(1.0, k / n_candidates) for k in RECALL_AT}
+    scores["mrr"] = float(np.mean(1.0 / np.arange(1, n_candidates + 1)))
+    return {f"{unit}_{name}": x for unit in ("voken", "voken_sent") for name, x in scores.items()}
 
 
 def _some(ranks: NDArray[np.integer]) -> NDArray[np.integer]:

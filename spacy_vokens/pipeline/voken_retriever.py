@@ -23,20 +23,13 @@ from ..extensions import set_token_values
 from ..images.pool import ImagePool
 from ..layers.frozen_tok2vec import enable_cache
 from ..layers.matching import build_towers, fit_image_statistics, matching_loss
-from ..metrics.retrieval import (
-    best_candidates,
-    diversity,
-    mean_reciprocal_rank,
-    ranks,
-    recall_at,
-)
+from ..metrics.retrieval import RECALL_AT, matching_scores
 from ..retrieval.index import VokenIndex
 from ..retrieval.picture import Picture
 from .file_pipe import FilePipe
 
 logger = logging.getLogger(__name__)
 
-RECALL_AT = (1, 5, 10)
 # Padded tokens that the text encoder takes at once.
 ENCODER_BATCH = 4096
 KEY_BATCH = 4096
@@ -67,9 +60,10 @@ stride = 96
 @losses = "spacy-vokens.InfoNCE.v1"
 """
 SCORES = [
-    f"{unit}_{name}" for unit in ("voken", "voken_sent") for name in ("r1", "r5", "r10", "mrr")
-]
-SCORES.append("voken_diversity")
+    f"{unit}_{name}"
+    for unit in ("voken", "voken_sent")
+    for name in (*(f"r{k}" for k in RECALL_AT), "mrr")
+] + ["voken_diversity"]
 
 
 @Language.factory(
@@ -247,14 +241,10 @@ class VokenRetriever(FilePipe):
         return losses
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Retrieval scores over every token, and over sentences.
+        """The `matching_scores` of the examples, over every token whatever `skip` and `threshold`.
 
-        The candidates are the distinct images of the examples. A sentence's score for an image is
-        the mean of its tokens' scores. Nothing is returned when no example names a known image.
-
-        returns: `voken_r1`, `voken_r5`, `voken_r10` and `voken_mrr` over tokens, `voken_sent_r1`
-            and so on over sentences, and `voken_diversity`, the share of the candidates that are
-            the best image of some token.
+        The candidates are the distinct images of the examples. Nothing is returned when no example
+        names a known image.
         """
         pairs = [eg for eg in self._pairs(examples) if len(eg.predicted)]
         if not pairs:
@@ -262,21 +252,8 @@ class VokenRetriever(FilePipe):
         ids, image_of_pair = np.unique(
             [eg.reference._.image_id for eg in pairs], return_inverse=True
         )
-        keys = self._keys_of(ids.tolist())
-        per_doc = self.queries([eg.predicted for eg in pairs])
-        tokens = np.concatenate(per_doc)
-        sentences = np.stack([query.mean(axis=0) for query in per_doc])
-        token_targets = np.repeat(image_of_pair, [len(query) for query in per_doc])
-        scores: dict[str, Any] = {}
-        for unit, queries, targets in (
-            ("voken", tokens, token_targets),
-            ("voken_sent", sentences, image_of_pair),
-        ):
-            found = ranks(queries, keys, targets)
-            scores |= {f"{unit}_r{k}": recall_at(found, k) for k in RECALL_AT}
-            scores[f"{unit}_mrr"] = mean_reciprocal_rank(found)
-        scores["voken_diversity"] = diversity(best_candidates(tokens, keys), len(keys))
-        return scores
+        queries = self.queries([eg.predicted for eg in pairs])
+        return matching_scores(queries, self._keys_of(ids.tolist()), image_of_pair)
 
     # Retrieval
 

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.tokens import Doc, DocBin, Token
+from spacy.vocab import Vocab
+
+from spacy_vokens.extensions import (
+    DOC_EXTENSIONS,
+    TOKEN_EXTENSIONS,
+    get_token_values,
+    install_extensions,
+    set_token_values,
+)
+
+WORDS = ["we", "see", "a", "cat"]
+VALUES = {
+    "voken": ["a", None, "b", "ä/ö"],
+    "voken_score": [0.5, None, -1.0, 0.0],
+    "vokens": [[["a", 0.5], ["b", 0.25]], None, [["b", -1.0]], []],
+    "visual_gate": [0.1, 0.0, 1.0, None],
+}
+
+
+def as_lists(value: object) -> object:
+    """msgpack gives tuples where it was given lists."""
+    return [as_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+@pytest.fixture
+def doc() -> Doc:
+    return Doc(Vocab(), WORDS)
+
+
+def test_all_values_are_none_at_first(doc: Doc) -> None:
+    for name in TOKEN_EXTENSIONS:
+        assert [getattr(token._, name) for token in doc] == [None] * 4
+        assert get_token_values(doc, name) == [None] * 4
+    for name in DOC_EXTENSIONS:
+        assert getattr(doc._, name) is None
+    assert doc.user_data == {}
+
+
+def test_every_attribute_has_an_example() -> None:
+    assert VALUES.keys() == set(TOKEN_EXTENSIONS)
+
+
+@pytest.mark.parametrize("name", TOKEN_EXTENSIONS)
+def test_the_fast_way_and_spacys_own_agree(doc: Doc, name: str) -> None:
+    set_token_values(doc, name, VALUES[name])
+    assert [getattr(token._, name) for token in doc] == VALUES[name]
+    doc[1]._.set(name, VALUES[name][0])
+    assert get_token_values(doc, name) == [VALUES[name][0], VALUES[name][0], *VALUES[name][2:]]
+
+
+def test_attributes_do_not_touch_each_other_and_none_clears(doc: Doc) -> None:
+    for name, values in VALUES.items():
+        set_token_values(doc, name, values)
+    set_token_values(doc, "voken", [None] * 4)
+    assert get_token_values(doc, "voken") == [None] * 4
+    assert [token._.voken for token in doc] == [None] * 4
+    assert get_token_values(doc, "voken_score") == VALUES["voken_score"]
+
+
+@pytest.mark.parametrize("n_values", [0, 3, 5])
+def test_there_must_be_a_value_for_every_token(doc: Doc, n_values: int) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        set_token_values(doc, "voken", ["a"] * n_values)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1),
+            st.booleans(),
+            st.none() | st.text(),
+        )
+    )
+)
+def test_any_tokens_get_back_their_own_values(tokens: list[tuple[str, bool, str | None]]) -> None:
+    words, spaces, values = map(list, zip(*tokens, strict=True)) if tokens else ([], [], [])
+    doc = Doc(Vocab(), words, spaces)
+    set_token_values(doc, "voken", values)
+    assert get_token_values(doc, "voken") == values
+    assert [token._.voken for token in doc] == values
+
+
+def test_installing_again_changes_nothing(doc: Doc) -> None:
+    set_token_values(doc, "voken", VALUES["voken"])
+    before = {name: Token.get_extension(name) for name in TOKEN_EXTENSIONS}
+    install_extensions()
+    assert {name: Token.get_extension(name) for name in TOKEN_EXTENSIONS} == before
+    assert get_token_values(doc, "voken") == VALUES["voken"]
+
+
+@pytest.mark.parametrize("how", ["to_bytes", "DocBin", "n_process"])
+def test_values_travel_with_the_document(how: str) -> None:
+    nlp = spacy.blank("en")
+    doc = Doc(nlp.vocab, WORDS)
+    for name, values in VALUES.items():
+        set_token_values(doc, name, values)
+    doc._.image_id, doc._.voken_index = "cat.1", "0123-4567"
+    doc._.raw_tags = ["O", "O", "I-PER", "O"]
+    if how == "to_bytes":
+        other = Doc(Vocab()).from_bytes(doc.to_bytes())
+    elif how == "DocBin":
+        data = DocBin(store_user_data=True, docs=[doc]).to_bytes()
+        (other,) = DocBin().from_bytes(data).get_docs(Vocab())
+    else:
+        other, _ = nlp.pipe([doc, Doc(nlp.vocab)], n_process=2, batch_size=1)
+    for name, values in VALUES.items():
+        assert as_lists(get_token_values(other, name)) == values
+    assert other._.image_id == "cat.1"
+    assert other._.voken_index == "0123-4567"
+    assert as_lists(other._.raw_tags) == ["O", "O", "I-PER", "O"]
+
+
+def test_values_follow_their_tokens_when_others_are_merged(doc: Doc) -> None:
+    set_token_values(doc, "voken", ["w", "s", "a", "c"])
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[1:3])
+    assert [token.text for token in doc] == ["we", "see a", "cat"]
+    assert get_token_values(doc, "voken") == ["w", "s", "c"]
