@@ -27,8 +27,8 @@ def main(paths: list[Path]) -> None:
             problems.append(f"{path} is not the file that project.yml names: its MD5 differs")
     if problems:
         help_text = (
-            "The README says where the data come from: 'python -m spacy project assets --extra', or "
-            "a folder of your own with --vars.data_dir."
+            "The README says where the data come from: 'python -m spacy project assets --extra', "
+            "or a folder of your own with --vars.data_dir."
         )
         msg.fail("Assets are not complete", "\n".join([*problems, help_text]), exits=1)
     msg.good(f"All {len(paths)} assets are there")

@@ -2,9 +2,9 @@
 
     python benchmarks/matching_epochs.py PAIRS.spacy POOL TEXT_ENCODER --output matching.json
 
-Both train the same towers with the same loss, batch size and number of pairs, in one process and on
-one thread. The bare loop has all token vectors in one tensor before its clock starts; `spacy train`'s
-own loop runs from its second epoch on, when the text encoder's outputs are in its cache.
+Both train the same towers with the same loss, batch size and number of pairs, in one process and
+on one thread. The bare loop has all token vectors in one tensor before its clock starts; the loop
+of `spacy train` is timed from its second epoch on, when the text encoder's outputs are cached.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from spacy.training.initialize import init_nlp
-from spacy.training.loop import create_train_batches, train_while_improving
-from spacy.util import load_config, registry, resolve_dot_names
-from spacy.schemas import ConfigSchemaTraining
+from spacy.util import load_config, resolve_dot_names
+from spacy_loop import spacy_epochs
 
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.matching.losses import InfoNCE
@@ -48,9 +47,7 @@ def bare_epochs(
         start = time.perf_counter()
         order = np.random.permutation(len(lengths))
         for batch in np.split(order, range(size, len(order), size)):
-            tokens = np.concatenate(
-                [np.arange(s, s + l) for s, l in zip(starts[batch], lengths[batch])]
-            )
+            tokens = np.concatenate([np.arange(starts[i], starts[i] + lengths[i]) for i in batch])
             ids, image_of_pair = np.unique(rows[batch], return_inverse=True)
             targets = torch.from_numpy(np.repeat(image_of_pair, lengths[batch]))
             loss = loss_of(text(flat[tokens].float()), image(table[ids].float()), targets)
@@ -58,36 +55,6 @@ def bare_epochs(
             loss.backward()
             optimizer.step()
         seconds.append(time.perf_counter() - start)
-    return seconds
-
-
-def spacy_epochs(nlp, config: dict, n: int) -> list[float]:
-    """Seconds of n epochs of spaCy's own training loop, evaluation left out."""
-    T = registry.resolve(config["training"], schema=ConfigSchemaTraining)
-    (corpus,) = resolve_dot_names(nlp.config.interpolate(), [T["train_corpus"]])
-    batches = create_train_batches(nlp, corpus, T["batcher"], max_epochs=n)
-    seconds: list[float] = []
-    state = {"epoch": 0, "start": time.perf_counter()}
-    loop = train_while_improving(
-        nlp,
-        T["optimizer"],
-        batches,
-        lambda: (0.0, {}),
-        dropout=T["dropout"],
-        eval_frequency=10**9,
-        accumulate_gradient=1,
-        patience=0,
-        max_steps=0,
-        exclude=[],
-        annotating_components=[],
-        before_update=None,
-    )
-    for _, info, _ in loop:
-        if info["epoch"] != state["epoch"]:
-            now = time.perf_counter()
-            seconds.append(now - state["start"])
-            state = {"epoch": info["epoch"], "start": now}
-    seconds.append(time.perf_counter() - state["start"])
     return seconds
 
 
@@ -114,7 +81,7 @@ def main() -> None:
     )
     nlp = init_nlp(config)
     resolved = nlp.config.interpolate()
-    ours = spacy_epochs(nlp, resolved, args.epochs)
+    ours = spacy_epochs(nlp, args.epochs)
     retriever = nlp.get_pipe("voken_retriever")
     (corpus,) = resolve_dot_names(resolved, ["corpora.train"])
     examples = list(corpus(nlp))

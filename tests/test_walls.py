@@ -79,7 +79,7 @@ def module_name(path: Path) -> str:
 
 def entry(name: str) -> str:
     """The house's entry that a module of ours belongs to; "" for the package itself."""
-    return (name.split(".") + [""])[1]
+    return [*name.split("."), ""][1]
 
 
 MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}

@@ -53,8 +53,8 @@ class ImageFeatures:
                 row[: len(doc)] = [-1 if v is None else self._rows[v] for v in vokens]
             except KeyError as error:
                 raise ValueError(
-                    f"visual_ner knows no image {error.args[0]!r} (document {doc.text[:40]!r}). Its "
-                    f"image features come from pool {self.meta['pool_hash'][:16]}, the document's "
+                    f"visual_ner knows no image {error.args[0]!r} (document {doc.text[:40]!r}). "
+                    f"Its features come from pool {self.meta['pool_hash'][:16]}, the document's "
                     f"vokens from index {doc._.voken_index}. Run 'spacy vokens index' on the whole "
                     "pipeline, so that both use one pool."
                 ) from None

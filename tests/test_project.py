@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import srsly
+from spacy.util import load_config
+from weasel.cli.document import MARKER_END, MARKER_START, project_document
+from weasel.util import load_project_config
+
+ROOT = Path(__file__).parents[1]
+PROFILES = ("quickstart", "twitter2017", "twitter2015", "paper")
+
+
+@pytest.fixture
+def project() -> dict:
+    return load_project_config(ROOT)
+
+
+def options(script: str) -> dict[str, str]:
+    words = shlex.split(script)
+    return {w: v for w, v in zip(words, words[1:], strict=False) if w.startswith("--")}
+
+
+def test_readme_holds_the_projects_documentation(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    copy = tmp_path / "README.md"
+    copy.write_text(readme, encoding="utf-8")
+    project_document(ROOT, copy)
+    assert MARKER_START in readme
+    assert MARKER_END in readme
+    assert copy.read_text(encoding="utf-8") == readme, (
+        "run 'python -m spacy project document --output README.md'"
+    )
+
+
+def test_readme_shows_its_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^pip install -e .*$", readme, re.MULTILINE)[:2]
+    assert commands[0].endswith("&& python -m spacy project run all")
+    assert commands[1].endswith("&& pytest")
+
+
+def test_paths_are_whole(project: dict) -> None:
+    """weasel joins an entry that is a variable alone with one that begins with a variable."""
+    for command in project["commands"]:
+        for path in (*(command.get("deps") or ()), *(command.get("outputs") or ())):
+            assert "," not in path, f"{command['name']}: put the lone variable last"
+
+
+def test_every_dependency_is_there_or_made_before(project: dict) -> None:
+    commands = {command["name"]: command for command in project["commands"]}
+    made: set[str] = set()
+    for name in project["workflows"]["all"]:
+        for path in commands[name].get("deps") or ():
+            known = (ROOT / path).exists() or any(path.startswith(output) for output in made)
+            assert known, f"{name} needs {path}"
+        made |= {*(commands[name].get("outputs") or ())}
+        made |= {*(commands[name].get("outputs_no_cache") or ())}
+
+
+@pytest.mark.parametrize("profile", PROFILES[1:])
+def test_profiles_set_variables_that_exist(project: dict, profile: str) -> None:
+    (command,) = [c for c in project["commands"] if c["name"] == f"run-{profile}"]
+    given = {
+        name.removeprefix("--vars."): value for name, value in options(command["script"][0]).items()
+    }
+    assert given.keys() <= project["vars"].keys()
+    assert given["profile"] == profile
+    assert given["tagger_warmup"] == given["tagger_eval"]
+    assert float(given["tagger_steps"]) == 10 * float(given["tagger_eval"])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_packages_say_what_they_are(profile: str) -> None:
+    meta = srsly.read_json(ROOT / "assets" / "meta" / f"{profile}.json")
+    assert meta["license"]
+    assert all({"name", "url", "license", "author"} == source.keys() for source in meta["sources"])
+    assert ("demonstration" in meta["description"]) is (profile == "quickstart")
+
+
+def test_steps_override_settings_that_the_configs_have(project: dict) -> None:
+    for command in project["commands"]:
+        for script in command["script"]:
+            if "spacy train" in script:
+                config = load_config(ROOT / shlex.split(script)[4])
+                for name in options(script):
+                    if "." in name:
+                        section = config
+                        for key in name.removeprefix("--").split("."):
+                            assert key in section, f"{command['name']}: {name}"
+                            section = section[key]
