@@ -39,7 +39,7 @@ def our_config(corpus: Path, text_encoder: Path) -> dict:
             "paths.train": str(corpus),
             "paths.dev": str(corpus),
             "paths.text_encoder": str(text_encoder),
-            "variables.fusion": "spacy-vokens.NoFusion.v1",
+            "components.visual_ner.model.fusion.@layers": "spacy-vokens.NoFusion.v1",
             "nlp.pipeline": ["transformer", "visual_ner"],
             "training.frozen_components": [],
             "training.annotating_components": [],

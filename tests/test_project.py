@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -21,8 +22,8 @@ def project() -> dict:
 
 def options(script: str) -> dict[str, str]:
     words = shlex.split(script)
-    follows = dict(zip(words, words[1:], strict=False))
-    return {word: value for word, value in follows.items() if re.match(r"--[\w.-]+$", word)}
+    follows = dict(itertools.pairwise(words))
+    return {word: value for word, value in follows.items() if re.match(r"--[\w.@-]+$", word)}
 
 
 def test_readme_holds_the_projects_documentation(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def evaluate(
     """Score a pipeline, from the corpus's own tokens, images, vokens and raw tags.
 
     Where the corpus has entities: precision, recall and F1, overall (micro) and per type, in the
-    strict and the lenient reading of the raw tags. Where it names pictures that the pipeline's
-    retriever has indexed: how well these are retrieved, against chance.
+    strict and the lenient reading of the raw tags. Otherwise, where it names pictures that the
+    pipeline's retriever has indexed: how well these are retrieved, against chance.
     """
     import spacy
     from spacy.cli._util import setup_gpu
@@ -61,11 +61,10 @@ def evaluate(
             _print_scores(title, scores[name])
         report |= {"scorer": SCORER}
         report |= {name: reading.to_dict() for name, reading in scores.items()}
-    retrieval = evaluate_retrieval(nlp, examples)
-    if retrieval is not None:
+    elif retrieval := evaluate_retrieval(nlp, examples):
         _print_retrieval(retrieval)
         report["retrieval"] = retrieval
-    if not ({"scorer", "retrieval"} & report.keys()):
+    else:
         msg.fail(f"{corpus} has neither entities nor pictures that {model} knows", exits=1)
     if output is not None:
         with file_written_aside(output) as aside:
