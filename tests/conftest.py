@@ -23,6 +23,10 @@ import spacy_vokens.extensions  # noqa: F401
 from spacy_vokens.images.decode import thumbnail
 from spacy_vokens.images.pool import ImagePool, ImageRecord
 
+# Real tweets and photos, where they are at hand: they are no part of the repository.
+DATA = Path(
+    os.environ.get("SPACY_VOKENS_DATA", Path(__file__).parents[2] / "shared" / "data")
+).absolute()
 DIMENSION = 6
 # Each picture is named for what it shows, so that a sentence with the word is its caption.
 PICTURES = ("apple", "ball", "cat", "dog", "egg", "fish")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import typer
 from spacy.vocab import Vocab
@@ -10,7 +8,8 @@ from typer.testing import CliRunner
 from spacy_vokens.cli.convert import convert
 from spacy_vokens.corpus.docbin import load_docs
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+from ..conftest import DATA
+
 TWEETS = "IMGID:1.jpg\nAnn\tB-PER\nLee\tI-PER\n\nIMGID:2\nin\tO\nIFA\tI-OTHER\n"
 TABLE = (
     "image\tsplit\tcaption\n"

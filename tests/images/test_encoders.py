@@ -18,7 +18,9 @@ from spacy_vokens.images import encoders
 from spacy_vokens.images.decode import open_picture
 from spacy_vokens.images.encoders import ImageEncoder, image_encoders, load_encoder
 
-FLICKR8K = Path(__file__).parents[3] / "shared/data/flickr8k"
+from ..conftest import DATA
+
+FLICKR8K = DATA / "flickr8k"
 # ImageNet's classes of dogs, from Chihuahua to Mexican hairless.
 DOGS = range(151, 269)
 
@@ -177,7 +179,7 @@ def test_efficientnet_lite0(photo: Image.Image) -> None:
 
 
 @needs_lite0
-@pytest.mark.skipif(not FLICKR8K.is_dir(), reason="Flickr8k is not in ../shared/data")
+@pytest.mark.skipif(not FLICKR8K.is_dir(), reason=f"Flickr8k is not in {DATA}")
 def test_efficientnet_lite0_knows_dogs() -> None:
     """Its features, under the classifier stored beside them, tell dogs from the rest."""
     encoder = load_encoder("efficientnet_lite0")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,7 +20,8 @@ from spacy_vokens.metrics.ner import (
     strict_spans,
 )
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+from ..conftest import DATA
+
 TAGS = ["O", *(f"{prefix}-{label}" for label in ("PER", "LOC", "ORG") for prefix in "BI")]
 sequences = st.lists(st.sampled_from(TAGS), max_size=12)
 # Tags of one length per sentence, gold and predicted; both may be ill-formed.

@@ -93,7 +93,7 @@ def test_voken_dropout_hides_images_in_training_only(rate: float) -> None:
     seen: list[torch.Tensor] = []
 
     class Spy(GatedFusion):
-        def forward(self, words, images, has_image, mask):  # noqa: ANN
+        def forward(self, words, images, has_image, mask):
             seen.append(has_image)
             return super().forward(words, images, has_image, mask)
 
