@@ -49,6 +49,15 @@ def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
     _user_data(doc).update(zip(keys, values, strict=True))
 
 
+def index_pool(doc: Doc) -> str | None:
+    """The first half of the hash of the pool that the document's vokens come from.
+
+    It begins the id of an index (`VokenIndex.id`). None where no index has set them.
+    """
+    pool, dash, _ = (doc._.voken_index or "").partition("-")
+    return pool if dash else None
+
+
 def _user_data(doc: Doc) -> dict[Any, Any]:
     # spaCy's stub says that the keys are strings.
     return doc.user_data

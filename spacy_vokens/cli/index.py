@@ -28,7 +28,7 @@ def index(
         nlp = spacy.load(model)
         opened = ImagePool.open(pool)
         holders: dict[str, Any] = {
-            name: pipe for name, pipe in nlp.pipeline if hasattr(pipe, "set_pool")
+            name: pipe for name, pipe in nlp.components if hasattr(pipe, "set_pool")
         }
         if not holders:
             raise ValueError(f"{model} has no component that takes pictures.")

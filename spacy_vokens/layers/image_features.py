@@ -10,7 +10,7 @@ import numpy as np
 import srsly
 from spacy.tokens import Doc
 
-from ..extensions import get_token_values
+from ..extensions import get_token_values, index_pool
 from ..images.pool import ImagePool
 
 
@@ -44,20 +44,22 @@ class ImageFeatures:
 
         returns: float32 (docs, tokens, width), padded to the longest document, and a mask
             (docs, tokens), True where a token has a voken.
-        raises ValueError: where a voken is not in the table.
+        raises ValueError: where a voken is not in the table, or comes from another pool.
         """
         rows = np.full((len(docs), max(map(len, docs), default=0)), -1, dtype=np.int64)
         for row, doc in zip(rows, docs, strict=True):
             vokens = get_token_values(doc, "voken")
-            try:
-                row[: len(doc)] = [-1 if v is None else self._rows[v] for v in vokens]
-            except KeyError as error:
+            pool = index_pool(doc)
+            unknown = {v for v in vokens if v is not None and v not in self._rows}
+            if unknown or pool not in (None, self.meta["pool_hash"][:16]):
+                example = f"knows no image {min(unknown)!r}, and " if unknown else ""
                 raise ValueError(
-                    f"visual_ner knows no image {error.args[0]!r} (document {doc.text[:40]!r}). "
-                    f"Its features come from pool {self.meta['pool_hash'][:16]}, the document's "
-                    f"vokens from index {doc._.voken_index}. Run 'spacy vokens index' on the whole "
+                    f"visual_ner {example}has its features from pool "
+                    f"{self.meta['pool_hash'][:16]}; the vokens of document {doc.text[:40]!r} come "
+                    f"from index {doc._.voken_index}. Run 'spacy vokens index' on the whole "
                     "pipeline, so that both use one pool."
-                ) from None
+                )
+            row[: len(doc)] = [-1 if v is None else self._rows[v] for v in vokens]
         has_image = rows >= 0
         return self.features[rows].astype(np.float32), has_image
 

@@ -40,6 +40,8 @@ def build_towers(model: Model, text_width: int, image_width: int) -> None:
     text_width: width of the token vectors.
     image_width: dimension of the image features.
     """
+    # What an earlier call added; text encoder and loss stay.
+    del model.layers[2:]
     hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
     towers = {
         "text_tower": Tower(text_width, hidden, width),

@@ -64,6 +64,8 @@ def build_head(model: Model, width: int, image_width: int, n_labels: int) -> Non
 
     width: of the token vectors; image_width: of the image features; n_labels: entity types.
     """
+    # What an earlier call added; the words' encoder stays.
+    del model.layers[1:]
     fusion = model.attrs["fusion"]
     fusion.initialize(width, image_width)
     head = TaggerHead(fusion, width, 2 * n_labels + 1, model.attrs["voken_dropout"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import srsly
 from spacy.pipeline import TrainablePipe
 from spacy.util import ensure_path
+
+from ..files import file_written_aside
 
 
 class FilePipe(TrainablePipe):
@@ -22,48 +23,67 @@ class FilePipe(TrainablePipe):
         """Everything the component needs, by file name."""
         return {"cfg.json": srsly.json_dumps(self.cfg).encode(), "model": self.model.to_bytes()}
 
-    def from_files(self, files: dict[str, bytes]) -> None:
+    def from_files(self, files: dict[str, bytes], exclude: Collection[str] = ()) -> None:
         """Restore what `to_files` gave; `build_layers` comes between settings and weights."""
-        self.cfg = srsly.json_loads(files["cfg.json"])
-        self.build_layers()
-        self.model.from_bytes(files["model"])
+        if "cfg" not in exclude:
+            self.cfg = srsly.json_loads(files["cfg.json"])
+            self.build_layers()
+        if "model" not in exclude:
+            self.model.from_bytes(files["model"])
 
     def build_layers(self) -> None:
         """Make the layers whose widths `self.cfg` tells; none before `initialize`."""
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Store the component in bytes."""
-        files = self.to_files().items()
-        return srsly.msgpack_dumps({name: data for name, data in files if name not in exclude})
+        """Store the component in bytes.
+
+        exclude: names of files, without their extensions, to leave out.
+        """
+        return srsly.msgpack_dumps(_without(self.to_files(), list(exclude)))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> FilePipe:
-        """Load what `to_bytes` stored."""
-        self.from_files(srsly.msgpack_loads(bytes_data))
+        """Load what `to_bytes` stored.
+
+        exclude: names of files, without their extensions, to pass over.
+        """
+        exclude = list(exclude)
+        self.from_files(_without(srsly.msgpack_loads(bytes_data), exclude), exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Store the component in a folder; each file replaces its older self at once."""
+        """Store the component in a folder; each file replaces its older self at once.
+
+        Other files in the folder are removed: they belong to what was stored there before.
+
+        exclude: as for `to_bytes`.
+        """
         folder = ensure_path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in self.to_files().items():
-            if name not in exclude:
-                aside = folder / f"{name}.new"
+        files = _without(self.to_files(), list(exclude))
+        for name, data in files.items():
+            with file_written_aside(folder / name) as aside:
                 aside.write_bytes(data)
-                os.replace(aside, folder / name)
+        for file in folder.iterdir():
+            if file.is_file() and file.name not in files:
+                file.unlink()
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> FilePipe:
         """Load what `to_disk` stored.
 
+        exclude: as for `from_bytes`.
         raises ValueError: naming the folder, when a file is missing or damaged.
         """
-        folder = ensure_path(path)
+        folder, exclude = ensure_path(path), list(exclude)
         files: dict[str, bytes] = {}
         if folder.is_dir():
             files = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
         try:
-            self.from_files(files)
+            self.from_files(_without(files, exclude), exclude)
         except KeyError as error:
             raise ValueError(f"{self.name}: {folder} has no file {error}: restore it.") from error
         except ValueError as error:
             raise ValueError(f"{self.name}: {folder}: {error}") from error
         return self
+
+
+def _without(files: dict[str, bytes], exclude: Collection[str]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name.split(".")[0] not in exclude}

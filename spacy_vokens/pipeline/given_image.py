@@ -22,6 +22,7 @@ def make_given_image(nlp: Language, name: str) -> Callable[[Doc], Doc]:
 def give_image(doc: Doc) -> Doc:
     """Set every token's voken to `Doc._.image_id`; None where the document has no picture."""
     set_token_values(doc, "voken", [doc._.image_id] * len(doc))
-    set_token_values(doc, "voken_score", [None] * len(doc))
+    for name in ("voken_score", "vokens"):
+        set_token_values(doc, name, [None] * len(doc))
     doc._.voken_index = GIVEN
     return doc

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,13 +251,12 @@ class VisualNer(FilePipe):
     # Images
 
     def set_pool(self, pool: ImagePool) -> None:
-        """Take another pool's features in place of those of training.
+        """Take another pool's features in place of those of training; `NoFusion` needs none.
 
-        raises ValueError: when the fusion uses no images, or when another image encoder made the
-            features.
+        raises ValueError: when another image encoder made the features.
         """
         if self.images is None:
-            raise ValueError(f"{self.name} uses no images: it was trained with NoFusion.")
+            return
         known = self.images.meta
         for key in ("encoder", "weights_sha256"):
             if pool.meta[key] != known[key]:
@@ -296,12 +295,12 @@ class VisualNer(FilePipe):
         images = self.images
         return super().to_files() | ({"images": images.to_bytes()} if images is not None else {})
 
-    def from_files(self, files: dict[str, bytes]) -> None:
+    def from_files(self, files: dict[str, bytes], exclude: Collection[str] = ()) -> None:
         """Restore what `to_files` gave.
 
         raises ValueError: when the image features are damaged.
         """
-        super().from_files(files)
+        super().from_files(files, exclude)
         stored = files.get("images")
         self.model.attrs["images"] = None if stored is None else ImageFeatures.from_bytes(stored)
 

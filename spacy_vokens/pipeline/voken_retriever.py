@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -289,7 +289,7 @@ class VokenRetriever(FilePipe):
 
     def __call__(self, doc: Doc) -> Doc:
         """Set the vokens of one document."""
-        return next(self.pipe([doc]))
+        return super().__call__(doc) if self._is_wanted(doc) else doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Set the vokens of a stream of documents.
@@ -342,8 +342,8 @@ class VokenRetriever(FilePipe):
             values[~kept] = None
             set_token_values(doc, "voken", found.ids[:, 0].tolist())
             set_token_values(doc, "voken_score", values[:, 0].tolist())
-            if self.top_k > 1:
-                set_token_values(doc, "vokens", _ranked(found.ids, values))
+            ranked = _ranked(found.ids, values) if self.top_k > 1 else [None] * len(doc)
+            set_token_values(doc, "vokens", ranked)
             doc._.voken_index = self.index.id
 
     def picture(self, token: Token | str) -> Picture | None:
@@ -364,12 +364,12 @@ class VokenRetriever(FilePipe):
         """Settings, text encoder, towers and index."""
         return super().to_files() | (self.index.to_files() if self.index else {})
 
-    def from_files(self, files: dict[str, bytes]) -> None:
+    def from_files(self, files: dict[str, bytes], exclude: Collection[str] = ()) -> None:
         """Restore what `to_files` gave.
 
         raises ValueError: when a file of the index is missing or damaged.
         """
-        super().from_files(files)
+        super().from_files(files, exclude)
         self.index = VokenIndex.from_files(files) if "meta.json" in files else None
 
     def build_layers(self) -> None:

@@ -183,7 +183,6 @@ def test_labels_can_be_given(make_tagger: Make, tagged_examples: Examples, pool:
         "pool": str(pool.path),
         "labels": ["PER", "ORG", "LOC"],
     }
-    nlp.get_pipe("visual_ner").model.layers[1:] = []
     nlp.initialize(lambda: tagged_examples(nlp))
     assert nlp.get_pipe("visual_ner").labels == ("LOC", "ORG", "PER")
     assert nlp.get_pipe("visual_ner").label_data == ["LOC", "ORG", "PER"]
@@ -237,8 +236,9 @@ def test_set_pool(
     assert {t._.voken for t in reload(nlp)("a red cat")} <= {"cow", "hen"}
     with pytest.raises(ValueError, match="same encoder"):
         nlp.get_pipe("visual_ner").set_pool(make_pool(encoder="other"))
-    with pytest.raises(ValueError, match="NoFusion"):
-        make_tagger("NoFusion").get_pipe("visual_ner").set_pool(other)
+    text_only = make_tagger("NoFusion").get_pipe("visual_ner")
+    text_only.set_pool(other)
+    assert text_only.images is None
 
 
 def test_vokens_of_another_pool_are_an_error(make_tagger: Make) -> None:
@@ -293,3 +293,56 @@ def test_entities_are_those_of_the_tags(numbers: list[int]) -> None:
     tagger.cfg = {"labels": LABELS}
     found = [(e.start, e.end, e.label_) for e in tagger._entities(doc, np.array(valid, int))]
     assert found == strict_spans([tags_of_labels(LABELS)[number] for number in valid])
+
+
+def test_retriever_of_another_pool_with_equal_ids_is_an_error(
+    make_tagger: Make, vokenizer: Language, make_pool: Callable[..., ImagePool]
+) -> None:
+    nlp = make_tagger("GatedFusion", into=vokenizer)
+    nlp("a red cat")
+    nlp.get_pipe("voken_retriever").set_pool(make_pool(seed=7))
+    with pytest.raises(ValueError, match="features from pool .* come from index"):
+        nlp("a red cat")
+
+
+@pytest.mark.parametrize("name", ["voken_retriever", "visual_ner"])
+def test_built_twice_loads_all_the_same(
+    make_tagger: Make, vokenizer: Language, tagged_examples: Examples, name: str
+) -> None:
+    nlp = make_tagger("GatedFusion", steps=3, into=vokenizer)
+    expected = bio_tags(nlp("a red cat in paris"))
+    nlp.from_bytes(nlp.to_bytes())
+    assert bio_tags(nlp("a red cat in paris")) == expected
+    pipe = nlp.get_pipe(name)
+    n_layers = len(pipe.model.layers)
+    pipe.build_layers()
+    assert len(pipe.model.layers) == n_layers
+    reload(nlp)
+
+
+def test_exclude_works_both_ways(make_tagger: Make, tmp_path: Path) -> None:
+    tagger = make_tagger("GatedFusion", steps=3).get_pipe("visual_ner")
+    other = make_tagger("GatedFusion").get_pipe("visual_ner")
+    weights = other.model.to_bytes()
+    other.from_bytes(tagger.to_bytes(exclude=["model"]), exclude=["model"])
+    assert other.labels == tagger.labels
+    tagger.to_disk(tmp_path, exclude=["model"])
+    assert not (tmp_path / "model").exists()
+    other.from_disk(tmp_path, exclude=["model"])
+    assert len(other.model.to_bytes()) == len(weights)
+
+
+def test_nothing_of_an_older_component_is_left(make_tagger: Make, tmp_path: Path) -> None:
+    make_tagger("GatedFusion").get_pipe("visual_ner").to_disk(tmp_path)
+    assert (tmp_path / "images").exists()
+    make_tagger("NoFusion").get_pipe("visual_ner").to_disk(tmp_path)
+    assert not (tmp_path / "images").exists()
+
+
+def test_saved_pipeline_without_its_retriever(
+    make_tagger: Make, vokenizer: Language, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_tagger("GatedFusion", steps=60, into=vokenizer).to_disk(tmp_path)
+    nlp = spacy.load(tmp_path, exclude=["voken_retriever"])
+    assert bio_tags(nlp("we see anna .")) == ["O", "O", "B-PER", "O"]
+    assert "text alone" in caplog.text

@@ -151,6 +151,8 @@ def test_top_k(vokenizer: Language) -> None:
     assert len({i for i, _ in ranked}) == 3
     assert [s for _, s in ranked] == sorted((s for _, s in ranked), reverse=True)
     assert doc[2]._.vokens is None
+    retriever.top_k, retriever.overwrite = 1, True
+    assert get_token_values(retriever(doc), "vokens") == [None] * 3
     retriever.top_k = 99
     assert len(retriever(vokenizer.make_doc("cat"))[0]._.vokens) == len(PICTURES)
 
