@@ -208,6 +208,19 @@ class ImagePool:
             overwrite=overwrite,
         )
 
+    def require_encoder(self, encoder: str, weights_sha256: str) -> None:
+        """Raise ValueError where another encoder, or other weights, made the features."""
+        wanted, found = (
+            (encoder, weights_sha256),
+            (self.meta["encoder"], self.meta["weights_sha256"]),
+        )
+        if wanted != found:
+            raise ValueError(
+                f"Features of {encoder} (weights {weights_sha256[:16]}) are needed, but pool "
+                f"{self.path} holds those of {found[0]} ({found[1][:16]}). Embed the pictures with "
+                "the same encoder."
+            )
+
     @property
     def hash(self) -> str:
         """Joins ids and features: the same for the same content, wherever the pool lies."""

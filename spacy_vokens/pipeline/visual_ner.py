@@ -258,13 +258,7 @@ class VisualNer(FilePipe):
         if self.images is None:
             return
         known = self.images.meta
-        for key in ("encoder", "weights_sha256"):
-            if pool.meta[key] != known[key]:
-                raise ValueError(
-                    f"{self.name} was trained on features of {known['encoder']}, but pool "
-                    f"{pool.path} holds those of {pool.meta['encoder']} (or of other weights). "
-                    "Embed the pictures with the same encoder."
-                )
+        pool.require_encoder(known["encoder"], known["weights_sha256"])
         self.model.attrs["images"] = ImageFeatures.from_pool(pool)
 
     def _check_retriever(self, nlp: Language | None) -> None:

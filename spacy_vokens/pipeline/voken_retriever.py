@@ -263,14 +263,7 @@ class VokenRetriever(FilePipe):
         raises ValueError: when another image encoder made the features than those of training.
         """
         self._require_towers()
-        for key in ("encoder", "weights_sha256"):
-            if pool.meta[key] != self.cfg[key]:
-                raise ValueError(
-                    f"{self.name} was trained on features of {self.cfg['encoder']} "
-                    f"({self.cfg['weights_sha256'][:16]}), but pool {pool.path} holds those of "
-                    f"{pool.meta['encoder']} ({pool.meta['weights_sha256'][:16]}). Embed the "
-                    "pictures with the same encoder."
-                )
+        pool.require_encoder(self.cfg["encoder"], self.cfg["weights_sha256"])
         self.index = VokenIndex.from_pool(pool, self._image_keys(pool.features))
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
