@@ -40,11 +40,11 @@ def visualize(
     from ..visualize.documents import choose_documents, read_documents
     from ..visualize.page import render_page
 
-    nlp = spacy.load(model)
     try:
+        nlp = spacy.load(model)
         docs = choose_documents(read_documents(file, nlp), limit, sample_seed)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    except (OSError, ValueError) as error:
+        msg.fail(f"Could not show {file} with {model}", str(error), exits=1)
     if nlp.has_pipe("voken_retriever"):
         retriever: Any = nlp.get_pipe("voken_retriever")
         picture = retriever.picture

@@ -6,9 +6,10 @@ import random
 from pathlib import Path
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 
-from .. import extensions  # noqa: F401  (the documents' user data holds these attributes)
+from ..corpus.docbin import load_docs
+from ..corpus.readers import blank_copy
 
 
 def read_documents(path: Path, nlp: Language) -> list[Doc]:
@@ -23,8 +24,7 @@ def read_documents(path: Path, nlp: Language) -> list[Doc]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
         docs = [nlp.make_doc(line.strip()) for line in lines if line.strip()]
     elif path.suffix == ".spacy":
-        corpus = DocBin().from_disk(path)
-        docs = [_without_annotations(doc) for doc in corpus.get_docs(nlp.vocab)]
+        docs = [blank_copy(doc) for doc in load_docs(path, nlp.vocab)]
     else:
         raise ValueError(f"{path} is neither a .txt file with one text a line nor a .spacy corpus.")
     if not docs:
@@ -41,14 +41,3 @@ def choose_documents(docs: list[Doc], limit: int, seed: int | None) -> list[Doc]
         return docs[:limit]
     rows = random.Random(seed).sample(range(len(docs)), limit)
     return [docs[row] for row in sorted(rows)]
-
-
-def _without_annotations(doc: Doc) -> Doc:
-    # The same spaces, because the user data's keys are character offsets.
-    copy = Doc(
-        doc.vocab,
-        words=[token.text for token in doc],
-        spaces=[bool(token.whitespace_) for token in doc],
-    )
-    copy.user_data = dict(doc.user_data)
-    return copy

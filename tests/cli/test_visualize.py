@@ -106,6 +106,15 @@ def test_unusable_file_is_refused_and_the_old_page_kept(tmp_path, model):
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "page.html").write_text("old")
     result = run(model, tmp_path / "empty.txt", "--output", tmp_path / "page.html")
-    assert result.exit_code == 2
+    # As every other command does it.
+    assert result.exit_code == 1
     assert "no document" in " ".join(result.output.replace("│", " ").split())
     assert (tmp_path / "page.html").read_text() == "old"
+
+
+def test_missing_model_is_named(tmp_path):
+    (tmp_path / "texts.txt").write_text("a cat\n")
+    result = run("no_such_model", tmp_path / "texts.txt", "--output", tmp_path / "page.html")
+    assert result.exit_code == 1
+    assert "no_such_model" in result.output
+    assert not (tmp_path / "page.html").exists()

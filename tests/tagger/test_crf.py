@@ -36,7 +36,7 @@ def path_score(crf: CRF, emissions: torch.Tensor, path: tuple[int, ...]) -> floa
     score = crf.start_transitions[path[0]] + crf.end_transitions[path[-1]]
     score = score + sum(emissions[step, tag] for step, tag in enumerate(path))
     score = score + sum(crf.transitions[a, b] for a, b in itertools.pairwise(path))
-    return float(score)
+    return score.item()
 
 
 def enumerate_paths(crf: BioCrf, emissions: torch.Tensor) -> dict[tuple[int, ...], float]:
