@@ -33,8 +33,8 @@ def bare_epochs(
 ) -> list[float]:
     """Seconds of n epochs of a plain loop over token vectors and the features of their images."""
     text, image, loss_of = (
-        Tower(vectors[0].shape[1]),
-        Tower(features.shape[1], standardize=True),
+        Tower(vectors[0].shape[1], 256, 64),
+        Tower(features.shape[1], 256, 64, standardize=True),
         InfoNCE(),
     )
     parameters = [*text.parameters(), *image.parameters(), *loss_of.parameters()]

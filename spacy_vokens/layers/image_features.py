@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from typing import Any
 
 import numpy as np
 import srsly
 from spacy.tokens import Doc
 
-from ..extensions import get_token_values, index_pool
+from ..extensions import GIVEN, get_token_values, index_pool
 from ..images.pool import ImagePool
+
+logger = logging.getLogger(__name__)
 
 
 class ImageFeatures:
@@ -27,6 +30,7 @@ class ImageFeatures:
         self.features = features
         self.meta = meta
         self._rows = {image_id: row for row, image_id in enumerate(ids)}
+        self._said_left_out = False
 
     @classmethod
     def from_pool(cls, pool: ImagePool) -> ImageFeatures:
@@ -40,18 +44,24 @@ class ImageFeatures:
         return self.features.shape[1]
 
     def lookup(self, docs: list[Doc]) -> tuple[np.ndarray, np.ndarray]:
-        """Features of every token's voken.
+        """Features of the documents' vokens.
 
-        returns: float32 (docs, tokens, width), padded to the longest document, and a mask
-            (docs, tokens), True where a token has a voken.
+        A picture that `given_image` gave and that is not in the table counts as no image; a warning
+        says so the first time.
+
+        returns: features of the distinct vokens, float32 (n, width); and for every token its row
+            among them, int64 (docs, tokens), padded to the longest document: -1 without a voken.
         raises ValueError: where a voken is not in the table, or comes from another pool.
         """
+        left_out: set[str] = set()
         rows = np.full((len(docs), max(map(len, docs), default=0)), -1, dtype=np.int64)
         for row, doc in zip(rows, docs, strict=True):
             vokens = get_token_values(doc, "voken")
             pool = index_pool(doc)
             unknown = {v for v in vokens if v is not None and v not in self._rows}
-            if unknown or pool not in (None, self.meta["pool_hash"][:16]):
+            if unknown and doc._.voken_index == GIVEN:
+                left_out |= unknown
+            elif unknown or pool not in (None, self.meta["pool_hash"][:16]):
                 example = f"knows no image {min(unknown)!r}, and " if unknown else ""
                 raise ValueError(
                     f"visual_ner {example}has its features from pool "
@@ -59,9 +69,24 @@ class ImageFeatures:
                     f"from index {doc._.voken_index}. Run 'spacy vokens index' on the whole "
                     "pipeline, so that both use one pool."
                 )
-            row[: len(doc)] = [-1 if v is None else self._rows[v] for v in vokens]
-        has_image = rows >= 0
-        return self.features[rows].astype(np.float32), has_image
+            row[: len(doc)] = [self._rows.get(v, -1) for v in vokens]
+        self._tell_of(left_out, len(docs))
+        used = np.unique(rows[rows >= 0])
+        return self.features[used].astype(np.float32), np.where(
+            rows >= 0, np.searchsorted(used, rows), -1
+        )
+
+    def _tell_of(self, left_out: set[str], n_docs: int) -> None:
+        if left_out and not self._said_left_out:
+            self._said_left_out = True
+            logger.warning(
+                "visual_ner: %d pictures given to a batch of %d documents, %r the first, are not "
+                "in its pool. These documents are tagged without a picture; further ones are not "
+                "reported.",
+                len(left_out),
+                n_docs,
+                min(left_out),
+            )
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()

@@ -107,11 +107,11 @@ def _forward(
     mask = np.arange(words.shape[1]) < np.array(lengths)[:, None]
     images: ImageFeatures | None = model.attrs["images"]
     if model.attrs["fusion"].uses_images and images is not None:
-        features, has_image = images.lookup([docs[row] for row in rows])
+        features, image_rows = images.lookup([docs[row] for row in rows])
     else:
-        features = np.zeros((*mask.shape, 0), dtype=np.float32)
-        has_image = np.zeros(mask.shape, dtype=bool)
-    arrays: list[Any] = [features, has_image, mask]
+        features = np.zeros((0, 0), dtype=np.float32)
+        image_rows = np.full(mask.shape, -1)
+    arrays: list[Any] = [features, image_rows, mask]
     inputs = (words, *map(ops.asarray, arrays))
     (emissions, gates), backprop_head = model.get_ref("head")(inputs, is_train)
 

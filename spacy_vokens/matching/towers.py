@@ -45,9 +45,7 @@ class Tower(nn.Module):
     standardize: put a `Standardize` before the MLP (for image features, whose scales differ).
     """
 
-    def __init__(
-        self, width: int, hidden: int = 256, output: int = 64, *, standardize: bool = False
-    ) -> None:
+    def __init__(self, width: int, hidden: int, output: int, *, standardize: bool = False) -> None:
         super().__init__()
         self.standardize = Standardize(width) if standardize else None
         self.mlp = nn.Sequential(

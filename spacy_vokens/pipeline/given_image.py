@@ -7,9 +7,7 @@ from collections.abc import Callable
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..extensions import set_token_values
-
-GIVEN = "given"
+from ..extensions import GIVEN, set_token_values
 
 
 @Language.factory("given_image", assigns=["token._.voken"])

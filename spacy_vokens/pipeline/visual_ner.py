@@ -22,9 +22,9 @@ from ..images.pool import ImagePool
 from ..layers.crf import crf_loss, decode
 from ..layers.image_features import ImageFeatures
 from ..layers.visual_tagger import TaggerOutput, build_head, fit_image_statistics
-from ..metrics.ner import bio_tags as tags_of
-from ..metrics.ner import score_tags
-from ..tagger.crf import MISSING, bio_tags
+from ..metrics.ner import bio_tags, score_tags
+from ..tagger.crf import MISSING, tag_set
+from .batches import batches_by_length
 from .file_pipe import FilePipe
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def score_ner(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         for tags, eg in zip(raw, examples, strict=True)
     ):
         return get_ner_prf(examples)
-    scores = score_tags(raw, [tags_of(eg.predicted) for eg in examples])
+    scores = score_tags(raw, [bio_tags(eg.predicted) for eg in examples])
     strict = scores["strict"]
     return {
         "ents_p": strict.overall.precision,
@@ -106,7 +106,7 @@ def score_ner(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
 class Tagged:
     """What was found for one document.
 
-    tags: numbers of `bio_tags`, (n_tokens,).
+    tags: numbers by `tag_set`, (n_tokens,).
     gates: weight of the image in each token, (n_tokens,); None without images.
     """
 
@@ -230,15 +230,15 @@ class VisualNer(FilePipe):
         uses_images = self.model.attrs["fusion"].uses_images
         nothing = np.zeros(0)
         found = [Tagged(nothing.astype(np.int64), nothing if uses_images else None) for _ in docs]
-        if not any(len(doc) for doc in docs):
-            return found
         if uses_images:
             self._tell_of_missing_vokens(docs)
-        output = self.model.predict(docs)
-        tags = decode(self.model.get_ref("crf"), output.emissions, output.lengths)
-        gates = self.model.ops.to_numpy(output.gates)
-        for i, (row, length) in enumerate(zip(output.rows, output.lengths, strict=True)):
-            found[row] = Tagged(tags[i], gates[i, :length] if uses_images else None)
+        for batch in batches_by_length(docs):
+            output = self.model.predict([docs[i] for i in batch])
+            tags = decode(self.model.get_ref("crf"), output.emissions, output.lengths)
+            gates = self.model.ops.to_numpy(output.gates)
+            for i, doc_tags, doc_gates in zip(batch, tags, gates, strict=True):
+                kept = doc_gates[: len(doc_tags)] if uses_images else None
+                found[i] = Tagged(doc_tags, kept)
         return found
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
@@ -273,7 +273,7 @@ class VisualNer(FilePipe):
                 )
 
     def _tell_of_missing_vokens(self, docs: list[Doc]) -> None:
-        if self._said_no_vokens or any(doc._.voken_index is not None for doc in docs):
+        if not docs or self._said_no_vokens or any(doc._.voken_index is not None for doc in docs):
             return
         self._said_no_vokens = True
         logger.warning(
@@ -308,7 +308,7 @@ class VisualNer(FilePipe):
     def _gold_tags(self, example: Example) -> list[int]:
         """Tag numbers by the reference's entities; `MISSING` where it says nothing."""
         numbers: dict[str | None, int] = {None: MISSING, "O": 0}
-        for i, tag in enumerate(bio_tags(self.labels)[1:], start=1):
+        for i, tag in enumerate(tag_set(self.labels)[1:], start=1):
             prefix, label = tag.split("-", 1)
             for biluo_prefix in "BU" if prefix == "B" else "IL":
                 numbers[f"{biluo_prefix}-{label}"] = i

@@ -16,7 +16,6 @@ from spacy.tokens import Doc, Token
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
-from spacy_transformers.util import batch_by_length
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..extensions import set_token_values
@@ -26,12 +25,11 @@ from ..layers.matching import build_towers, fit_image_statistics, matching_loss
 from ..metrics.retrieval import RECALL_AT, matching_scores
 from ..retrieval.index import VokenIndex
 from ..retrieval.picture import Picture
+from .batches import batches_by_length
 from .file_pipe import FilePipe
 
 logger = logging.getLogger(__name__)
 
-# Padded tokens that the text encoder takes at once.
-ENCODER_BATCH = 4096
 KEY_BATCH = 4096
 
 DEFAULT_CONFIG = """
@@ -197,6 +195,7 @@ class VokenRetriever(FilePipe):
             weights_sha256=self._pool.meta["weights_sha256"],
         )
         self.build_layers()
+        enable_cache(self.model)
         used = sorted({eg.reference._.image_id for eg in known})
         fit_image_statistics(self.model, self._pool.features[self._pool.rows(used)])
 
@@ -218,7 +217,6 @@ class VokenRetriever(FilePipe):
         pairs = [eg for eg in self._pairs(examples) if len(eg.predicted)]
         if not pairs:
             return losses
-        enable_cache(self.model)
         set_dropout_rate(self.model, drop)
         ids, image_of_pair = np.unique(
             [eg.reference._.image_id for eg in pairs], return_inverse=True
@@ -271,13 +269,10 @@ class VokenRetriever(FilePipe):
         self._require_towers()
         width = self.model.get_dim("nO")
         found: list[NDArray[np.float32]] = [np.zeros((0, width), np.float32) for _ in docs]
-        rows = [row for row, doc in enumerate(docs) if len(doc)]
-        # Documents of like length share a batch, so that little of it is padding.
-        for batch in batch_by_length([docs[row] for row in rows], ENCODER_BATCH):
-            batch_rows = [rows[i] for i in batch]
-            computed = self.model.predict([docs[row] for row in batch_rows])
-            for row, query in zip(batch_rows, computed, strict=True):
-                found[row] = self.model.ops.to_numpy(query)
+        for batch in batches_by_length(docs):
+            computed = self.model.predict([docs[i] for i in batch])
+            for i, query in zip(batch, computed, strict=True):
+                found[i] = self.model.ops.to_numpy(query)
         return found
 
     def __call__(self, doc: Doc) -> Doc:

@@ -111,6 +111,7 @@ class VokenIndex:
         return Picture(
             id=record.id,
             path=Path(self.meta["picture_root"]) / record.path,
+            sha256=record.sha256,
             source=record.source,
             licence=record.licence,
             thumbnail=self.thumbnails.get(record.id),

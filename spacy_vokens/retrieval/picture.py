@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..files import sha256_file
 from ..images.decode import open_picture
 
 
@@ -16,6 +17,7 @@ class Picture:
 
     id: the image's id in its pool.
     path: the picture's file on this machine, or None; the file may be gone.
+    sha256: hash of that file's bytes.
     source: where the picture comes from, for the attribution.
     licence: the licence it is under, for the attribution.
     thumbnail: a small WebP copy, or None where none is stored.
@@ -23,21 +25,23 @@ class Picture:
 
     id: str
     path: Path | None
+    sha256: str
     source: str
     licence: str
     thumbnail: bytes | None
 
     def open(self) -> Image.Image:
-        """Open the picture in RGB: its file if that is there, else its thumbnail.
+        """Open the picture in RGB: its file if that is there and unchanged, else its thumbnail.
 
         raises FileNotFoundError: if there is neither.
         raises PictureError: if it cannot be read as a picture.
         """
-        if self.path is not None and self.path.is_file():
+        # The path may be another machine's, and name another file on this one.
+        if self.path is not None and self.path.is_file() and sha256_file(self.path) == self.sha256:
             return open_picture(self.path)
         if self.thumbnail is not None:
             return open_picture(self.thumbnail)
-        where = "no file is known" if self.path is None else f"there is no file {self.path}"
+        where = "no file is known" if self.path is None else f"it is not in {self.path}"
         raise FileNotFoundError(
             f"Picture {self.id!r} cannot be shown: {where} and no thumbnail is stored. Put the "
             "file back, or embed the pool with thumbnails."

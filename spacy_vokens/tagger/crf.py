@@ -13,13 +13,13 @@ IMPOSSIBLE = -1e4
 MISSING = -1
 
 
-def bio_tags(labels: Sequence[str]) -> list[str]:
+def tag_set(labels: Sequence[str]) -> list[str]:
     """The tags of the given entity types: `O`, then `B-` and `I-` of each."""
     return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
 
 
 class BioCrf(nn.Module):
-    """A CRF (Lafferty et al. 2001) over `bio_tags` of `n_labels` entity types.
+    """A CRF (Lafferty et al. 2001) over the `tag_set` of `n_labels` entity types.
 
     Tag 0 is `O`, tag 2k+1 is `B-` and tag 2k+2 `I-` of type k. `I-` may only follow `B-` or `I-` of
     the same type: other sequences have no probability and are never decoded.

@@ -34,14 +34,14 @@ class NoFusion(nn.Module):
         self,
         words: torch.Tensor,
         images: torch.Tensor,
-        has_image: torch.Tensor,
+        rows: torch.Tensor,
         mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Fuse words with their images.
 
         words: (batch, words, width).
-        images: (batch, words, image_width); arbitrary where there is no image.
-        has_image: (batch, words), True where the word has an image.
+        images: features of the batch's distinct images, (n_images, image_width); n_images may be 0.
+        rows: (batch, words), the row of `images` that is the word's; -1 where it has no image.
         mask: (batch, words), True at words, False at padding.
         returns: fused words (batch, words, width) and gates (batch, words).
         """
@@ -71,12 +71,13 @@ class GatedFusion(NoFusion):
         self,
         words: torch.Tensor,
         images: torch.Tensor,
-        has_image: torch.Tensor,
+        rows: torch.Tensor,
         mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        projected = self.dropout(self.project(self.standardize(images)))
-        seen = torch.where(has_image.unsqueeze(-1), projected, self.no_image)
-        seen = self.attend(words, seen, mask)
+        projected = self.project(self.standardize(images))
+        # Row -1 takes the last entry.
+        seen = torch.cat([projected, self.no_image.unsqueeze(0)])[rows]
+        seen = self.attend(words, self.dropout(seen), mask)
         gate = torch.sigmoid(self.gate(torch.cat([words, seen], dim=-1)))
         return (1 - gate) * words + gate * seen, gate.squeeze(-1)
 
@@ -132,13 +133,13 @@ class TaggerHead(nn.Module):
         self,
         words: torch.Tensor,
         images: torch.Tensor,
-        has_image: torch.Tensor,
+        rows: torch.Tensor,
         mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Emissions (batch, words, tags) and gates (batch, words), in single precision."""
         if self.training and self.fusion.uses_images:
-            has_image = has_image & self._kept(has_image[:, :1]) & self._kept(has_image)
-        fused, gate = self.fusion(words, images, has_image, mask)
+            rows = rows.where(self._kept(rows[:, :1]) & self._kept(rows), -1)
+        fused, gate = self.fusion(words, images, rows, mask)
         # Numpy knows no bfloat16, and the CRF wants the range.
         return self.output(self.dropout(fused)).float(), gate.float()
 

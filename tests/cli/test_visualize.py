@@ -29,7 +29,7 @@ class WordRetriever:
     def picture(self, voken: str) -> Picture:
         file = io.BytesIO()
         Image.new("RGB", (4, 4)).save(file, "WEBP")
-        return Picture(voken, None, "Test pictures", "CC0-1.0", file.getvalue())
+        return Picture(voken, None, "", "Test pictures", "CC0-1.0", file.getvalue())
 
 
 @Language.factory("test_word_retriever")

@@ -20,11 +20,34 @@ def doc_with(*vokens: str | None) -> Doc:
 
 def test_lookup(pool: ImagePool) -> None:
     table = ImageFeatures.from_pool(pool)
-    features, has_image = table.lookup([doc_with("cat", None, "apple"), doc_with("dog")])
-    assert features.shape == (2, 3, table.width)
-    assert has_image.tolist() == [[True, False, True], [True, False, False]]
-    np.testing.assert_array_equal(features[0, 0], pool.features[pool.ids.index("cat")])
-    np.testing.assert_array_equal(features[1, 0], pool.features[pool.ids.index("dog")])
+    docs = [doc_with("cat", None, "apple", "cat"), doc_with("dog")]
+    features, rows = table.lookup(docs)
+    assert features.shape == (3, table.width)
+    assert (rows < 0).tolist() == [[False, True, False, False], [False, True, True, True]]
+    for row, image_id in ((rows[0, 0], "cat"), (rows[0, 2], "apple"), (rows[1, 0], "dog")):
+        np.testing.assert_array_equal(features[row], pool.features[pool.ids.index(image_id)])
+    assert rows[0, 3] == rows[0, 0]
+
+
+def test_lookup_without_vokens(pool: ImagePool) -> None:
+    table = ImageFeatures.from_pool(pool)
+    features, rows = table.lookup([doc_with(None, None)])
+    assert features.shape == (0, table.width)
+    assert rows.tolist() == [[-1, -1]]
+
+
+def test_given_picture_outside_the_table_is_none_and_said_once(
+    pool: ImagePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = ImageFeatures.from_pool(pool)
+    docs = [doc_with("cow", "cow"), doc_with("cat")]
+    for doc in docs:
+        doc._.voken_index = "given"
+    for _ in range(2):
+        _, rows = table.lookup(docs)
+        assert (rows >= 0).tolist() == [[False, False], [True, False]]
+    (record,) = caplog.records
+    assert "1 pictures given to a batch of 2 documents, 'cow'" in record.getMessage()
 
 
 def test_unknown_voken_is_an_error(pool: ImagePool) -> None:

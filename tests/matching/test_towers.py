@@ -24,8 +24,8 @@ def test_standardize() -> None:
 
 
 def test_statistics_are_stored() -> None:
-    layer = Tower(3, standardize=True)
+    layer = Tower(3, 4, 2, standardize=True)
     layer.standardize.fit(torch.randn(10, 3) + 5)
-    other = Tower(3, standardize=True)
+    other = Tower(3, 4, 2, standardize=True)
     other.load_state_dict(layer.state_dict())
     torch.testing.assert_close(other.standardize.mean, layer.standardize.mean)

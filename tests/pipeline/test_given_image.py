@@ -1,9 +1,25 @@
 from __future__ import annotations
 
-import spacy
-from spacy.tokens import Doc
+import io
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from thinc.api import Config
+
+from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.corpus.readers import Corpus
 from spacy_vokens.extensions import get_token_values
+from spacy_vokens.images.pool import ImagePool
+from spacy_vokens.metrics.ner import bio_tags
+
+CONFIG = Path(__file__).parents[2] / "configs" / "visual_ner.cfg"
 
 
 def test_every_token_gets_the_documents_picture() -> None:
@@ -31,3 +47,45 @@ def test_round_trip() -> None:
     nlp.add_pipe("given_image")
     other = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
     assert other.pipe_names == ["given_image"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, tagged_examples: Callable[[Language], list[Example]]) -> Path:
+    """Tagged sentences that came with a picture; the first one's is in no pool."""
+    docs = [example.reference for example in tagged_examples(spacy.blank("en"))]
+    for doc, image_id in zip(docs, ("cow", "cat", "dog", None), strict=True):
+        doc._.image_id = image_id
+    save_docs(docs, tmp_path / "train.spacy")
+    return tmp_path / "train.spacy"
+
+
+def test_the_tagger_trains_on_the_pictures_that_came_with_the_texts(
+    corpus: Path,
+    pool: ImagePool,
+    text_encoder: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the config says of the paper's "Original" setting."""
+    source, factory = "source = ${paths.vokenizer}", 'factory = "given_image"'
+    assert source in CONFIG.read_text()
+    config = Config().from_str(
+        CONFIG.read_text().replace(source, factory),
+        interpolate=False,
+        overrides={
+            "training.max_epochs": 30,
+            "training.eval_frequency": 10,
+            "training.optimizer.learn_rate": 0.005,
+            "paths.pool": str(pool.path),
+            "paths.text_encoder": text_encoder,
+            "paths.train": str(corpus),
+            "paths.dev": str(corpus),
+        },
+    )
+    train(init_nlp(config), tmp_path, stdout=io.StringIO(), stderr=io.StringIO())
+    nlp = spacy.load(tmp_path / "model-best")
+    assert nlp.get_pipe_meta("voken_retriever").factory == "given_image"
+    (doc,) = (eg.predicted for eg in Corpus(corpus, limit=1)(nlp))
+    caplog.clear()
+    assert bio_tags(nlp(doc)) == ["B-PER", "O", "B-LOC", "O"]
+    assert [message for message in caplog.messages if "'cow' the first, are not in" in message]

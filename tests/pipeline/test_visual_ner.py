@@ -17,8 +17,9 @@ from spacy_vokens.extensions import get_token_values
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.metrics.ner import bio_tags, strict_spans
 from spacy_vokens.pipeline.visual_ner import VisualNer, score_ner
-from spacy_vokens.tagger.crf import bio_tags as tags_of_labels
+from spacy_vokens.tagger.crf import tag_set
 
+LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96}
 FUSIONS = ["NoFusion", "GatedFusion", "VisualAttention"]
 Make = Callable[..., Language]
 Examples = Callable[[Language], list[Example]]
@@ -214,6 +215,27 @@ def test_sourced_into_another_pipeline(make_tagger: Make, vokenizer: Language) -
     assert bio_tags(doc) == bio_tags(expected)
 
 
+def test_sourced_beside_a_listener_and_ner(make_tagger: Make, vokenizer: Language) -> None:
+    """What the other pipeline finds stays; `visual_ner` comes last and sets the entities."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    nlp.add_pipe("tagger", config={"model": {"tok2vec": LISTENER}}).add_label("NN")
+    nlp.add_pipe("ner", config={"model": {"tok2vec": LISTENER}}).add_label("PER")
+    nlp.initialize()
+    text = "a red cat in paris"
+    before = nlp(text)
+    source = make_tagger("GatedFusion", steps=5, into=vokenizer)
+    for name in source.pipe_names:
+        nlp.add_pipe(name, source=source)
+    doc, expected = nlp(text), source(text)
+    np.testing.assert_array_equal(doc.tensor, before.tensor)
+    assert [token.tag_ for token in doc] == [token.tag_ for token in before]
+    assert bio_tags(doc) == bio_tags(expected)
+    assert get_token_values(doc, "visual_gate") == get_token_values(expected, "visual_gate")
+    assert bio_tags(reload(nlp)(text)) == bio_tags(expected)
+    assert not nlp.analyze_pipes()["problems"]["visual_ner"]
+
+
 def test_pool_must_be_the_retrievers(
     make_tagger: Make,
     vokenizer: Language,
@@ -292,7 +314,7 @@ def test_entities_are_those_of_the_tags(numbers: list[int]) -> None:
     tagger = VisualNer.__new__(VisualNer)
     tagger.cfg = {"labels": LABELS}
     found = [(e.start, e.end, e.label_) for e in tagger._entities(doc, np.array(valid, int))]
-    assert found == strict_spans([tags_of_labels(LABELS)[number] for number in valid])
+    assert found == strict_spans([tag_set(LABELS)[number] for number in valid])
 
 
 def test_retriever_of_another_pool_with_equal_ids_is_an_error(

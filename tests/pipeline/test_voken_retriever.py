@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
+from PIL import Image
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
@@ -169,6 +170,19 @@ def test_threshold_and_skip(vokenizer: Language) -> None:
         spacy.blank("en").add_pipe("voken_retriever", config={"top_k": 0})
 
 
+def test_threshold_leaves_the_better_of_several(make_vokenizer: Callable[..., Language]) -> None:
+    nlp = make_vokenizer(steps=60, top_k=3)
+    retriever = nlp.get_pipe("voken_retriever")
+    everything = nlp("a cat !")[1]._.vokens
+    (_, first), (_, second), _ = everything
+    retriever.threshold = (first + second) / 2
+    token = nlp("a cat !")[1]
+    assert token._.vokens == everything[:1]
+    assert [token._.voken, token._.voken_score] == everything[0]
+    retriever.threshold = first + 0.1
+    assert nlp("a cat !")[1]._.vokens is None
+
+
 def test_vokenized_documents_are_left_alone(
     vokenizer: Language, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +304,20 @@ def test_picture(vokenizer: Language) -> None:
     assert (picture.id, picture.source, picture.licence) == ("cat", "the tests", "CC0")
     assert picture.open().size == (8, 8)
     assert retriever.picture(doc[2]) is None
+
+
+def test_picture_is_never_another_file_of_that_name(
+    vokenizer: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pictures' folder is known as a relative path: elsewhere it may be another folder."""
+    elsewhere = tmp_path / "a" / "b"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    retriever = vokenizer.get_pipe("voken_retriever")
+    path = retriever.picture("cat").path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30)).save(path)
+    assert retriever.picture("cat").open().size == (8, 8)
 
 
 def test_cache_is_for_training_only(make_vokenizer: Callable[..., Language]) -> None:

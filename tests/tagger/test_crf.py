@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from seqeval.scheme import IOB2, Entities
 from torchcrf import CRF
 
-from spacy_vokens.tagger.crf import MISSING, BioCrf, bio_tags
+from spacy_vokens.tagger.crf import MISSING, BioCrf, tag_set
 
 LABELS = ["LOC", "PER"]
-TAGS = bio_tags(LABELS)
+TAGS = tag_set(LABELS)
 
 
 def make_crf() -> BioCrf:
@@ -48,7 +48,7 @@ def log_sum(scores: list[float]) -> float:
     return float(torch.logsumexp(torch.tensor(scores, dtype=torch.float64), 0))
 
 
-def test_bio_tags() -> None:
+def test_tag_set() -> None:
     assert TAGS == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 
 

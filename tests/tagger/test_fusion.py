@@ -17,23 +17,23 @@ def make(fusion: NoFusion) -> NoFusion:
 def batch(n_words: int = 4, n_sentences: int = 2) -> tuple[torch.Tensor, ...]:
     torch.manual_seed(1)
     words = torch.randn(n_sentences, n_words, WIDTH)
-    images = torch.randn(n_sentences, n_words, IMAGE_WIDTH)
-    mask = torch.ones(n_sentences, n_words, dtype=torch.bool)
-    return words, images, mask.clone(), mask
+    images = torch.randn(n_sentences * n_words, IMAGE_WIDTH)
+    rows = torch.arange(len(images)).reshape(n_sentences, n_words)
+    return words, images, rows, torch.ones_like(rows, dtype=torch.bool)
 
 
 def test_no_fusion_leaves_words_alone() -> None:
-    words, images, has_image, mask = batch()
-    fused, gate = make(NoFusion())(words, images, has_image, mask)
+    words, images, rows, mask = batch()
+    fused, gate = make(NoFusion())(words, images, rows, mask)
     assert fused is words
     assert gate.abs().sum() == 0
 
 
 def test_gated_fusion_is_equation_5() -> None:
     fusion = make(GatedFusion())
-    words, images, has_image, mask = batch()
-    fused, gate = fusion(words, images, has_image, mask)
-    g = images @ fusion.project.weight.T + fusion.project.bias
+    words, images, rows, mask = batch()
+    fused, gate = fusion(words, images, rows, mask)
+    g = images[rows] @ fusion.project.weight.T + fusion.project.bias
     z = torch.cat([words, g], dim=-1) @ fusion.gate.weight.T + fusion.gate.bias
     expected = 1 / (1 + torch.exp(-z))
     torch.testing.assert_close(gate, expected.squeeze(-1))
@@ -42,13 +42,13 @@ def test_gated_fusion_is_equation_5() -> None:
 
 def test_attention_is_equation_6_before_the_gate() -> None:
     fusion = make(VisualAttention(heads=1))
-    words, images, has_image, mask = batch()
-    g = images @ fusion.project.weight.T + fusion.project.bias
+    words, images, rows, mask = batch()
+    g = images[rows] @ fusion.project.weight.T + fusion.project.bias
     wq, wk, wv = fusion.attention.in_proj_weight.chunk(3)
     scores = (words @ wq.T) @ (g @ wk.T).transpose(1, 2) / WIDTH**0.5
     seen = fusion.attention.out_proj(torch.softmax(scores, dim=-1) @ (g @ wv.T))
     gate = torch.sigmoid(fusion.gate(torch.cat([words, seen], dim=-1)))
-    fused, found = fusion(words, images, has_image, mask)
+    fused, found = fusion(words, images, rows, mask)
     torch.testing.assert_close(found, gate.squeeze(-1), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(fused, (1 - gate) * words + gate * seen, atol=1e-5, rtol=1e-4)
 
@@ -56,30 +56,30 @@ def test_attention_is_equation_6_before_the_gate() -> None:
 @pytest.mark.parametrize("fusion", [GatedFusion(), VisualAttention(heads=2)])
 def test_word_without_image_ignores_its_features(fusion: NoFusion) -> None:
     fusion = make(fusion)
-    words, images, has_image, mask = batch()
-    has_image[:] = False
-    before = fusion(words, images, has_image, mask)[0]
-    after = fusion(words, images + 100, has_image, mask)[0]
+    words, images, rows, mask = batch()
+    rows[:] = -1
+    before = fusion(words, images, rows, mask)[0]
+    after = fusion(words, images + 100, rows, mask)[0]
     torch.testing.assert_close(before, after)
 
 
 @pytest.mark.parametrize("fusion", [GatedFusion(), VisualAttention(heads=2)])
 def test_padding_changes_nothing(fusion: NoFusion) -> None:
     fusion = make(fusion)
-    words, images, has_image, mask = batch(n_words=6)
+    words, images, rows, mask = batch(n_words=6)
     mask[0, 4:] = False
-    together = fusion(words, images, has_image, mask)[0][0, :4]
-    alone = fusion(words[:1, :4], images[:1, :4], has_image[:1, :4], mask[:1, :4])[0][0]
+    together = fusion(words, images, rows, mask)[0][0, :4]
+    alone = fusion(words[:1, :4], images, rows[:1, :4], mask[:1, :4])[0][0]
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_gated_sees_its_own_image_attention_all_of_the_sentence() -> None:
-    words, images, has_image, mask = batch()
+    words, images, rows, mask = batch()
     changed = images.clone()
-    changed[0, 3] += 5
+    changed[rows[0, 3]] += 5
     for fusion, reaches in ((make(GatedFusion()), False), (make(VisualAttention()), True)):
-        before = fusion(words, images, has_image, mask)[0][0, 0]
-        after = fusion(words, changed, has_image, mask)[0][0, 0]
+        before = fusion(words, images, rows, mask)[0][0, 0]
+        after = fusion(words, changed, rows, mask)[0][0, 0]
         assert bool((before - after).abs().max() > 1e-6) is reaches
 
 
@@ -93,18 +93,18 @@ def test_voken_dropout_hides_images_in_training_only(rate: float) -> None:
     seen: list[torch.Tensor] = []
 
     class Spy(GatedFusion):
-        def forward(self, words, images, has_image, mask):
-            seen.append(has_image)
-            return super().forward(words, images, has_image, mask)
+        def forward(self, words, images, rows, mask):
+            seen.append(rows)
+            return super().forward(words, images, rows, mask)
 
     fusion = Spy()
     fusion.initialize(WIDTH, IMAGE_WIDTH)
     head = TaggerHead(fusion, WIDTH, 3, voken_dropout=rate)
     torch.manual_seed(0)
-    words, images, has_image, mask = batch(n_words=40, n_sentences=200)
-    head.train()(words, images, has_image, mask)
-    head.eval()(words, images, has_image, mask)
-    trained, used = seen
+    words, images, rows, mask = batch(n_words=40, n_sentences=200)
+    head.train()(words, images, rows, mask)
+    head.eval()(words, images, rows, mask)
+    trained, used = (rows >= 0 for rows in seen)
     assert used.all()
     assert trained.float().mean().item() == pytest.approx((1 - rate) ** 2, abs=0.05)
     whole_sentences = (~trained).all(dim=1).float().mean().item()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ from spacy import displacy
 from spacy.tokens import Doc, Span
 
 from spacy_vokens.extensions import set_token_values
+from spacy_vokens.files import sha256_file
 from spacy_vokens.retrieval.picture import Picture
 from spacy_vokens.visualize.page import render_page
 
@@ -72,7 +74,7 @@ def webp(color: str) -> bytes:
 
 
 def make_picture(id: str = "cat", color: str = "red", **fields: Any) -> Picture:
-    values = {"path": None, "source": "Emoji", "licence": "CC BY-SA 4.0", **fields}
+    values = {"path": None, "sha256": "", "source": "Emoji", "licence": "CC BY-SA 4.0", **fields}
     values.setdefault("thumbnail", webp(color))
     return Picture(id=id, **values)
 
@@ -148,7 +150,7 @@ def test_each_picture_is_embedded_once_and_asked_for_once():
 def test_picture_without_thumbnail_is_read_from_its_file(tmp_path):
     path = tmp_path / "photo.png"
     Image.new("RGB", (400, 200), "blue").save(path)
-    picture = make_picture("photo", path=path, thumbnail=None)
+    picture = make_picture("photo", path=path, sha256=sha256_file(path), thumbnail=None)
     html = render_page([make_doc(["sea"], ["photo"])], {"photo": picture}.get)
 
     (data,) = re.findall(r"data:image/webp;base64,([^)]+)", html)
@@ -164,7 +166,8 @@ def test_picture_that_cannot_be_read_is_not_at_hand(tmp_path, content):
     path = tmp_path / "photo.png"
     if content is not None:
         path.write_bytes(content)
-    picture = make_picture("photo", path=path, thumbnail=None)
+    sha256 = hashlib.sha256(content or b"").hexdigest()
+    picture = make_picture("photo", path=path, sha256=sha256, thumbnail=None)
     html = render_page([make_doc(["sea"], ["photo"])], {"photo": picture}.get)
     (tile,) = Page(html).having("none")
     assert (tile[0]["title"], tile[1]) == ("photo", "picture not at hand")
