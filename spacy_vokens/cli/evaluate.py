@@ -1,4 +1,4 @@
-"""`spacy vokens evaluate`: entity scores of a pipeline on a corpus."""
+"""`spacy vokens evaluate`: entity or retrieval scores of a pipeline on a corpus."""
 
 from __future__ import annotations
 
@@ -27,13 +27,19 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="JSON file for the scores", dir_okay=False)
     ] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score retrieval, among the corpus's pictures in this pool", file_okay=False
+        ),
+    ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
     """Score a pipeline, from the corpus's own tokens, images, vokens and raw tags.
 
     Where the corpus has entities: precision, recall and F1, overall (micro) and per type, in the
     strict and the lenient reading of the raw tags. Otherwise, where it names pictures that the
-    pipeline's retriever has indexed: how well these are retrieved, against chance.
+    pipeline's retriever has indexed, or with --pool: how well these are retrieved, against chance.
     """
     import spacy
     from spacy.cli._util import setup_gpu
@@ -41,10 +47,16 @@ def evaluate(
     from ..corpus.evaluate import evaluate_entities, evaluate_retrieval
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file
+    from ..images.pool import ImagePool
+    from .load import load_with_retriever
 
     setup_gpu(gpu_id, silent=False)
     try:
-        nlp = spacy.load(model)
+        if pool is None:
+            nlp = spacy.load(model)
+        else:
+            nlp, retriever = load_with_retriever(model)
+            retriever.set_pool(ImagePool.open(pool))
         examples = list(Corpus(corpus)(nlp))
     except (OSError, ValueError) as error:
         msg.fail(f"Could not evaluate {model} on {corpus}", str(error), exits=1)
@@ -55,7 +67,7 @@ def evaluate(
         "docs": len(examples),
         "tokens": sum(len(example.predicted) for example in examples),
     }
-    if any(example.reference.ents for example in examples):
+    if pool is None and any(example.reference.ents for example in examples):
         scores = evaluate_entities(nlp, examples)
         for name, title in READINGS.items():
             _print_scores(title, scores[name])
@@ -65,7 +77,8 @@ def evaluate(
         _print_retrieval(retrieval)
         report["retrieval"] = retrieval
     else:
-        msg.fail(f"{corpus} has neither entities nor pictures that {model} knows", exits=1)
+        names = "no pictures of that pool" if pool else "neither entities nor indexed pictures"
+        msg.fail(f"{corpus} has {names} to score {model} on", exits=1)
     if output is not None:
         with file_written_aside(output) as aside:
             aside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

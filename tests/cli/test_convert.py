@@ -43,6 +43,17 @@ def _columns(output, first):
     return row
 
 
+def test_a_folder_becomes_a_folder(run, tweets, tmp_path):
+    (tmp_path / "notes.md").write_text("not a corpus", encoding="utf-8")
+    result = run(tmp_path, tmp_path / "corpus", "--rename", "OTHER=MISC")
+    assert result.exit_code == 0, result.output
+    assert [file.name for file in (tmp_path / "corpus").iterdir()] == ["tweets.spacy"]
+    tweets.unlink()
+    result = run(tmp_path, tmp_path / "corpus")
+    assert result.exit_code == 1
+    assert "holds no .txt" in result.output
+
+
 def test_a_conll_file_becomes_a_corpus(run, tweets, tmp_path):
     out = tmp_path / "corpus" / "train.spacy"
     result = run(tweets, out, "--rename", "OTHER=MISC")

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 from spacy_vokens.cli.evaluate import evaluate
 from spacy_vokens.corpus.conll import TaggedSentence
 from spacy_vokens.corpus.convert import tagged_doc
-from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.corpus.docbin import load_docs, save_docs
+
+from ..conftest import PICTURES, captions
+from .conftest import said
 
 
 @pytest.fixture
@@ -81,3 +84,51 @@ def test_a_pipeline_or_corpus_that_cannot_be_read_is_named(run, model, corpus, t
         assert result.exit_code == 1
         assert "Could not evaluate" in result.output
         assert str(arguments[0]) in result.output
+
+
+@pytest.fixture
+def pairs(tmp_path, vokenizer):
+    path = tmp_path / "pairs.spacy"
+    save_docs([example.reference for example in captions(vokenizer)], path)
+    return path
+
+
+@pytest.mark.parametrize("from_pool", [False, True])
+def test_retrieval_is_scored_against_chance(run, vokenizer_path, pairs, pool, tmp_path, from_pool):
+    output = tmp_path / "retrieval.json"
+    options = ("--pool", pool.path) if from_pool else ()
+    result = run(vokenizer_path, pairs, "--output", output, *options)
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.output.splitlines()]
+    n = len(PICTURES)
+    assert ["voken_sent_r1", "1.000", f"{1 / n:.3f}"] in rows
+    retrieval = json.loads(output.read_text(encoding="utf-8"))["retrieval"]
+    assert retrieval["candidates"] == n
+    assert retrieval["scores"]["voken_sent_r1"] == 1.0
+    assert retrieval["chance"]["voken_sent_r1"] == pytest.approx(1 / n)
+
+
+def test_a_pool_asks_for_retrieval_where_there_are_entities_too(
+    run, vokenizer_path, corpus, make_pool, tmp_path
+):
+    docs = load_docs(corpus, Vocab())
+    for doc, image_id in zip(docs, ("cow", "hen"), strict=True):
+        doc._.image_id = image_id
+    save_docs(docs, corpus)
+    report = tmp_path / "report.json"
+    pool = make_pool(("cow", "hen"), seed=3)
+    result = run(vokenizer_path, corpus, "--pool", pool.path, "--output", report)
+    assert result.exit_code == 0, result.output
+    assert json.loads(report.read_text(encoding="utf-8"))["retrieval"]["candidates"] == 2
+
+
+def test_nothing_to_score_is_said(run, model, vokenizer_path, pairs, make_pool):
+    result = run(model, pairs)
+    assert result.exit_code == 1
+    assert said(result, "neither entities nor indexed pictures")
+    result = run(vokenizer_path, pairs, "--pool", make_pool(("cow",), seed=3).path)
+    assert result.exit_code == 1
+    assert said(result, "no pictures of that pool")
+    result = run(model, pairs, "--pool", make_pool(("cow",), seed=3).path)
+    assert result.exit_code == 1
+    assert said(result, "no voken_retriever")

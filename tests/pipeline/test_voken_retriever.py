@@ -237,6 +237,21 @@ def test_no_score_without_known_images(vokenizer: Language) -> None:
     assert retriever.score([]) == {}
 
 
+def test_training_needs_initialize(vokenizer: Language) -> None:
+    with pytest.raises(ValueError, match="no pool to learn from"):
+        vokenizer.update(captions(vokenizer))
+
+
+def test_a_batch_without_known_pictures_teaches_nothing(
+    make_vokenizer: Callable[..., Language],
+) -> None:
+    nlp = make_vokenizer()
+    before = nlp.get_pipe("voken_retriever").model.to_bytes()
+    losses = nlp.update([caption(nlp, "a cow", "cow")], sgd=nlp.create_optimizer())
+    assert losses == {"voken_retriever": 0.0}
+    assert nlp.get_pipe("voken_retriever").model.to_bytes() == before
+
+
 def test_default_weights_leave_other_scores_alone() -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("voken_retriever")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import pickle
 
 import numpy as np
@@ -100,6 +101,13 @@ def test_damage_is_noticed(name: str) -> None:
     del files[name]
     with pytest.raises(ValueError, match=name):
         VokenIndex.from_files(files)
+
+
+def test_another_format_version_is_refused() -> None:
+    files = make_index().to_files()
+    meta = json.loads(files["meta.json"]) | {"version": 99}
+    with pytest.raises(ValueError, match="another version"):
+        VokenIndex.from_files(files | {"meta.json": json.dumps(meta).encode()})
 
 
 def test_id_depends_on_keys_and_pool() -> None:
