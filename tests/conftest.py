@@ -232,7 +232,7 @@ def make_tagger(
                 "model": {
                     "@architectures": "spacy-vokens.VisualTagger.v1",
                     "voken_dropout": voken_dropout,
-                    "fusion": {"@layers": f"spacy-vokens.{fusion}.v1"},
+                    "fusion": {"@layers": fusion if "." in fusion else f"spacy-vokens.{fusion}.v1"},
                 }
             },
         )

@@ -29,6 +29,20 @@ def test_the_package_alone_loads_neither_spacy_nor_torch() -> None:
     assert not {"spacy", "thinc", "torch", "numpy"} & set(loaded)
 
 
+def test_spacys_help_loads_nothing_heavy() -> None:
+    script = """
+import contextlib, io, json, runpy, sys
+sys.argv = ["spacy", "--help"]
+with contextlib.redirect_stdout(io.StringIO()) as help, contextlib.suppress(SystemExit):
+    runpy.run_module("spacy", run_name="__main__")
+print(json.dumps({"loaded": [*sys.modules], "help": help.getvalue()}))
+"""
+    found = run(script)
+    assert "vokens" in found["help"]
+    assert "spacy_vokens.cli" in found["loaded"]
+    assert not set(HEAVY) & set(found["loaded"])
+
+
 def test_spacys_commands_load_ours_and_nothing_heavy() -> None:
     script = """
 import json, sys

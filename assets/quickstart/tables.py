@@ -1,16 +1,13 @@
-"""What the quickstart's scripts share: the table of pictures, and writing files whole."""
+"""What the quickstart's scripts share: the table of pictures, and writing text files."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from spacy_vokens.files import file_written_aside
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "source"
@@ -53,29 +50,5 @@ def draw(*key: str | int) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file aside and move it into place."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(aside, path)
-
-
-@contextmanager
-def folder_aside(path: Path) -> Iterator[Path]:
-    """Give an empty folder to write in, and move it to `path` once all went well.
-
-    raises ValueError: where `path` is a file.
-    """
-    if path.is_file():
-        raise ValueError(f"{path} is a file: name a folder to write to.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    # mkdtemp makes it private; the finished folder is to be as readable as any other.
-    aside.chmod(0o755)
-    try:
-        yield aside
-        old = aside.with_name(f"{aside.name}.old")
-        if path.exists():
-            os.replace(path, old)
-        os.replace(aside, path)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with file_written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8", newline="\n")

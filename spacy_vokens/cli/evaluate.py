@@ -48,37 +48,38 @@ def evaluate(
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file
     from ..images.pool import ImagePool
-    from .load import load_with_retriever
+    from .load import find_retriever
 
     setup_gpu(gpu_id, silent=False)
     try:
-        if pool is None:
-            nlp = spacy.load(model)
-        else:
-            nlp, retriever = load_with_retriever(model)
-            retriever.set_pool(ImagePool.open(pool))
+        nlp = spacy.load(model)
         examples = list(Corpus(corpus)(nlp))
-    except (OSError, ValueError) as error:
+        retriever = find_retriever(nlp)
+        if pool is not None:
+            if retriever is None:
+                raise ValueError(f"{model} has no voken_retriever to look into --pool.")
+            retriever.set_pool(ImagePool.open(pool))
+        report: dict[str, Any] = {
+            "model": model,
+            "corpus": str(corpus),
+            "corpus_sha256": sha256_file(corpus),
+            "docs": len(examples),
+            "tokens": sum(len(example.predicted) for example in examples),
+        }
+        if pool is None and any(example.reference.ents for example in examples):
+            scores = evaluate_entities(nlp, examples)
+            for name, title in READINGS.items():
+                _print_scores(title, scores[name])
+            report |= {"scorer": SCORER}
+            report |= {name: reading.to_dict() for name, reading in scores.items()}
+        elif retriever is not None and (found := evaluate_retrieval(retriever, examples)):
+            _print_retrieval(found)
+            report["retrieval"] = found
+        else:
+            missing = "pictures of that pool" if pool else "entities and no indexed pictures"
+            raise ValueError(f"{corpus} has no {missing}.")
+    except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not evaluate {model} on {corpus}", str(error), exits=1)
-    report: dict[str, Any] = {
-        "model": model,
-        "corpus": str(corpus),
-        "corpus_sha256": sha256_file(corpus),
-        "docs": len(examples),
-        "tokens": sum(len(example.predicted) for example in examples),
-    }
-    if pool is None and any(example.reference.ents for example in examples):
-        scores = evaluate_entities(nlp, examples)
-        for name, title in READINGS.items():
-            _print_scores(title, scores[name])
-        report |= {"scorer": SCORER}
-        report |= {name: reading.to_dict() for name, reading in scores.items()}
-    elif retrieval := evaluate_retrieval(nlp, examples):
-        _print_retrieval(retrieval)
-        report["retrieval"] = retrieval
-    else:
-        names = "no pictures of that pool" if pool else "neither entities nor indexed pictures"
-        msg.fail(f"{corpus} has {names} to score {model} on", exits=1)
     if output is not None:
         with file_written_aside(output) as aside:
             aside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -10,16 +10,24 @@ if TYPE_CHECKING:
     from ..pipeline.voken_retriever import VokenRetriever
 
 
+def find_retriever(nlp: Language) -> VokenRetriever | None:
+    """The first retriever of a pipeline, by whatever name; None where it has none."""
+    from ..pipeline.voken_retriever import VokenRetriever
+
+    return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, VokenRetriever)), None)
+
+
 def load_with_retriever(model: str) -> tuple[Language, VokenRetriever]:
-    """Load a pipeline, and find its `voken_retriever`.
+    """Load a pipeline, and find its retriever.
 
     raises OSError: when there is no such pipeline.
-    raises ValueError: when it has no `voken_retriever`.
+    raises ValueError: when it has no retriever.
     """
     import spacy
 
     nlp = spacy.load(model)
-    if not nlp.has_pipe("voken_retriever"):
+    retriever = find_retriever(nlp)
+    if retriever is None:
         components = ", ".join(nlp.pipe_names) or "none"
         raise ValueError(f"{model} has no voken_retriever (its components: {components}).")
-    return nlp, cast("VokenRetriever", nlp.get_pipe("voken_retriever"))
+    return nlp, retriever

@@ -21,6 +21,7 @@ def table(
     output: Annotated[
         Path | None, typer.Option(help="Markdown file to write them to as well", dir_okay=False)
     ] = None,
+    title: Annotated[str | None, typer.Option(help="Heading, for instance what was run")] = None,
 ) -> None:
     """Print the scores of several evaluations: entities, and retrieval against chance."""
     from ..files import file_written_aside
@@ -30,15 +31,18 @@ def table(
     except ValueError as error:
         msg.fail("Could not read the scores", str(error), exits=1)
     markdown = []
-    for title, (header, rows) in {
+    if title is not None:
+        msg.divider(title)
+        markdown += [f"# {title}\n"]
+    for heading, (header, rows) in {
         "Named entities (strict F1 by type; lenient F1 beside it)": entity_rows(reports),
         "Retrieval": retrieval_rows(reports),
     }.items():
         if rows:
             aligns = ("l", *"r" * (len(header) - 1))
-            msg.divider(title)
+            msg.divider(heading)
             msg.table(rows, header=header, divider=True, aligns=aligns)
-            markdown += [f"## {title}\n", *to_markdown(header, rows), ""]
+            markdown += [f"## {heading}\n", *to_markdown(header, rows), ""]
     if output is not None:
         with file_written_aside(output) as aside:
             aside.write_text("\n".join(markdown), encoding="utf-8")

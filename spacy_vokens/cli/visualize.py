@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from wasabi import msg
@@ -39,20 +39,18 @@ def visualize(
     from ..files import file_written_aside
     from ..visualize.documents import choose_documents, read_documents
     from ..visualize.page import render_page
+    from .load import find_retriever
 
     try:
         nlp = spacy.load(model)
         docs = choose_documents(read_documents(file, nlp), limit, sample_seed)
-    except (OSError, ValueError) as error:
+        docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
+    except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not show {file} with {model}", str(error), exits=1)
-    if nlp.has_pipe("voken_retriever"):
-        retriever: Any = nlp.get_pipe("voken_retriever")
-        picture = retriever.picture
-    else:
+    retriever = find_retriever(nlp)
+    if retriever is None:
         msg.warn(f"{model} has no voken_retriever: the page shows no pictures.")
-        picture = _no_picture
-    docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
-    page = render_page(docs, picture, title=title)
+    page = render_page(docs, retriever.picture if retriever else _no_picture, title=title)
     with file_written_aside(output) as aside:
         aside.write_text(page, encoding="utf-8")
     vokens = {voken for doc in docs for voken in get_token_values(doc, "voken") if voken}

@@ -24,7 +24,7 @@ def vokenize(
     from spacy.cli._util import setup_gpu
     from tqdm import tqdm
 
-    from ..corpus.docbin import load_docs, save_docs
+    from ..corpus.docbin import corpus_files, load_docs, save_docs
     from ..extensions import get_token_values
     from .load import load_with_retriever
 
@@ -32,7 +32,8 @@ def vokenize(
     rows = []
     try:
         nlp, retriever = load_with_retriever(model)
-        for source, target in _files(corpus, output).items():
+        for source in corpus_files(corpus):
+            target = output / source.relative_to(corpus) if corpus.is_dir() else output
             docs = load_docs(source, nlp.vocab)
             n_tokens = sum(map(len, docs))
             start = time.perf_counter()
@@ -50,13 +51,3 @@ def vokenize(
         msg.fail(f"Could not vokenize {corpus}", str(error), exits=1)
     header = ("Corpus", "Docs", "Tokens", "With a voken", "Distinct pictures", "Tokens/s")
     msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r", "r", "r"))
-
-
-def _files(corpus: Path, output: Path) -> dict[Path, Path]:
-    """What to read, and where to write it."""
-    if corpus.is_file():
-        return {corpus: output}
-    sources = sorted(corpus.rglob("*.spacy"))
-    if not sources:
-        raise FileNotFoundError(f"The folder {corpus} holds no .spacy file.")
-    return {source: output / source.relative_to(corpus) for source in sources}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterat
     """Yield the sentences of a CoNLL file.
 
     A sentence is a block of `word<TAB>tag` lines (or space-separated ones), ended by an empty
-    line. An `IMGID:<id>` line starts a new sentence and names its picture.
+    line; of more columns the first and the last are read. An `IMGID:<id>` line starts a new
+    sentence and names its picture. `-DOCSTART-` lines are passed over.
 
     path: a UTF-8 file (a byte order mark is accepted).
     rename: entity types to rename, for instance {"OTHER": "MISC"}.
@@ -43,7 +45,7 @@ def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterat
         for number, raw in enumerate(file, start=1):
             line = raw.rstrip("\n")
             starts_picture = line.startswith(IMAGE_ID_PREFIX)
-            if not line.strip(" \t") or starts_picture:
+            if not line.strip(" \t") or starts_picture or line.startswith("-DOCSTART-"):
                 if words:
                     yield TaggedSentence(tuple(words), tuple(tags), image_id)
                     n_sentences += 1
@@ -62,10 +64,12 @@ def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterat
 
 
 def _split_line(line: str, path: Path, number: int) -> tuple[str, str]:
-    word, separator, tag = line.rstrip(" \t").rpartition("\t" if "\t" in line else " ")
-    if not separator or not word:
+    """The word, the first column, and its tag, the last one."""
+    stripped = line.rstrip(" \t")
+    columns = stripped.split("\t") if "\t" in line else re.split(" +", stripped)
+    if len(columns) < 2 or not columns[0]:
         raise ValueError(f"{path}, line {number}: expected 'word<TAB>tag', found {line!r}.")
-    return word.split("\t")[0], tag
+    return columns[0], columns[-1]
 
 
 def _rename_tag(tag: str, rename: Mapping[str, str], path: Path, number: int) -> str:

@@ -35,14 +35,21 @@ def load_docs(path: str | Path, vocab: Vocab) -> list[Doc]:
     raises FileNotFoundError: where there is no such file, or no `.spacy` file in the folder.
     raises ValueError: naming the file, where it is no DocBin.
     """
-    path = Path(path)
+    return [doc for file in corpus_files(Path(path)) for doc in _load_file(file, vocab)]
+
+
+def corpus_files(path: Path) -> list[Path]:
+    """The `.spacy` files of a corpus: the file itself, or those in the folder, by their paths.
+
+    raises FileNotFoundError: where there is no such file, or none in the folder.
+    """
     files = sorted(path.rglob("*.spacy")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise FileNotFoundError(
             f"Can't find the corpus {path}: expected a .spacy file, or a folder that holds some. "
             "`spacy vokens convert` writes them."
         )
-    return [doc for file in files for doc in _load_file(file, vocab)]
+    return files
 
 
 def _load_file(path: Path, vocab: Vocab) -> list[Doc]:

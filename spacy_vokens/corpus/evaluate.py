@@ -27,22 +27,24 @@ def evaluate_entities(nlp: Language, examples: Iterable[Example]) -> dict[str, S
     return score_tags(gold, [bio_tags(doc) for doc in progress])
 
 
-def evaluate_retrieval(nlp: Language, examples: Iterable[Example]) -> dict[str, Any] | None:
-    """How well the pipeline's retriever finds the pictures that the references name.
+def evaluate_retrieval(
+    retriever: VokenRetriever, examples: Iterable[Example]
+) -> dict[str, Any] | None:
+    """How well a retriever finds the pictures that the references name.
 
     returns: `candidates`, how many pictures there are to choose from; `scores` as
-        `VokenRetriever.score` gives them; and what `chance` gives. None without a retriever, or
-        where its index has none of the pictures.
+        `VokenRetriever.score` gives them; and what `chance` gives. None where its index has none of
+        the pictures.
     """
+    if retriever.index is None:
+        return None
     examples = list(examples)
-    for _, pipe in nlp.pipeline:
-        if isinstance(pipe, VokenRetriever) and pipe.index is not None:
-            named = {example.reference._.image_id for example in examples}
-            n_candidates = sum(image_id in pipe.index for image_id in named)
-            if n_candidates:
-                return {
-                    "candidates": n_candidates,
-                    "scores": pipe.score(examples),
-                    "chance": chance_scores(n_candidates),
-                }
-    return None
+    named = {example.reference._.image_id for example in examples}
+    n_candidates = sum(image_id in retriever.index for image_id in named)
+    if not n_candidates:
+        return None
+    return {
+        "candidates": n_candidates,
+        "scores": retriever.score(examples),
+        "chance": chance_scores(n_candidates),
+    }

@@ -34,7 +34,7 @@ class ImageEncoder:
     module: in evaluation mode, without gradients; (B, 3, H, W) float -> (B, dimension) float.
     transform: an RGB picture -> (3, H, W) float, the same H and W for every picture.
     dimension: width of the features.
-    weights_sha256: hash of the weights' file; without one, of the tensors themselves.
+    weights_sha256: hash of the module's tensors, whatever file they were read from.
     """
 
     name: str
@@ -85,7 +85,7 @@ def efficientnet_lite0(model: str, weights: Path | None) -> ImageEncoder:
     if _layout(state) != _layout(own):
         raise ValueError(f"{path} does not hold the tensors of EfficientNet-lite0 in their order.")
     module.load_state_dict(dict(zip(own, state.values(), strict=True)))
-    return _timm_encoder("efficientnet_lite0", module, path)
+    return _timm_encoder("efficientnet_lite0", module)
 
 
 @image_encoders.register("timm")
@@ -103,7 +103,7 @@ def timm_model(model: str, weights: Path | None) -> ImageEncoder:
         raise ValueError(
             f"timm cannot load {weights or 'the weights'} as {model}: {error}"
         ) from error
-    return _timm_encoder(f"timm:{model}", module, weights)
+    return _timm_encoder(f"timm:{model}", module)
 
 
 @image_encoders.register("torchvision")
@@ -135,30 +135,30 @@ def torchvision_model(model: str, weights: Path | None) -> ImageEncoder:
             f"{weights or published} does not fit torchvision's {model}: {error}"
         ) from error
     _drop_classifier(module, n_classes=len(published.meta["categories"]))
-    return _frozen(f"torchvision:{model}", module, published.transforms(), weights)
+    return _frozen(f"torchvision:{model}", module, published.transforms())
 
 
-def _timm_encoder(name: str, module: nn.Module, weights: Path | None) -> ImageEncoder:
+def _timm_encoder(name: str, module: nn.Module) -> ImageEncoder:
     from timm.data import create_transform, resolve_data_config
 
     config = resolve_data_config({}, model=module)
     module.reset_classifier(0)  # type: ignore[operator]
-    return _frozen(name, module, create_transform(**config), weights)
+    return _frozen(name, module, create_transform(**config))
 
 
 def _frozen(
     name: str,
     module: nn.Module,
     transform: Callable[[Image.Image], torch.Tensor],
-    weights: Path | None,
 ) -> ImageEncoder:
     module.eval().requires_grad_(False)
     with torch.inference_mode():
         features = module(transform(Image.new("RGB", (32, 32)))[None])
     if features.ndim != 2:
         raise ValueError(f"{name} gives features of shape {tuple(features.shape)}, not (B, D).")
-    digest = _sha256_state(module.state_dict()) if weights is None else sha256_file(weights)
-    return ImageEncoder(name, module, transform, features.shape[1], digest)
+    return ImageEncoder(
+        name, module, transform, features.shape[1], _sha256_state(module.state_dict())
+    )
 
 
 def _layout(state: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Size]]:

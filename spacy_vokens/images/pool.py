@@ -196,6 +196,9 @@ class ImagePool:
         if not len(kept):
             raise ValueError(f"None of the {len(ids)} image ids is in the pool {self.path}.")
         records = [self.records[row] for row in kept]
+        root = Path(self.meta["picture_root"])
+        if not root.is_absolute():
+            root = Path(os.path.relpath(self.picture_root))
         thumbnails = ((self.path / _thumbnail_file(row)).read_bytes() for row in kept)
         return ImagePool.write(
             path,
@@ -203,7 +206,7 @@ class ImagePool:
             self.features[kept],
             encoder=self.meta["encoder"],
             weights_sha256=self.meta["weights_sha256"],
-            picture_root=self.picture_root,
+            picture_root=root,
             thumbnails=thumbnails if self.has_thumbnails else None,
             overwrite=overwrite,
         )

@@ -83,12 +83,11 @@ def build_head(model: Model, width: int, image_width: int, n_labels: int) -> Non
         model.set_ref(name, layer)
 
 
-def fit_image_statistics(model: Model) -> None:
-    """Let the fusion standardise image features by the table's own statistics."""
-    fusion = get_module(model.get_ref("head")).fusion
-    if fusion.uses_images:
+def fit_fusion(model: Model) -> None:
+    """Show the fusion the table of image features."""
+    if model.attrs["images"] is not None:
         features = model.attrs["images"].features.astype(np.float32)
-        fusion.standardize.fit(torch.from_numpy(features))
+        get_module(model.get_ref("head")).fusion.fit(torch.from_numpy(features))
 
 
 def _init(model: Model, X: list[Doc] | None = None, Y: object = None) -> None:
@@ -106,7 +105,7 @@ def _forward(
     words = ops.pad([vectors[row] for row in rows])
     mask = np.arange(words.shape[1]) < np.array(lengths)[:, None]
     images: ImageFeatures | None = model.attrs["images"]
-    if model.attrs["fusion"].uses_images and images is not None:
+    if images is not None:
         features, image_rows = images.lookup([docs[row] for row in rows])
     else:
         features = np.zeros((0, 0), dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import srsly
 from spacy.pipeline import TrainablePipe
@@ -18,6 +19,9 @@ class FilePipe(TrainablePipe):
     Each file is in memory while it is read or written, and none is mapped: a pipeline can be saved
     over the folder it was loaded from.
     """
+
+    # Files that the component has at some times only.
+    OPTIONAL_FILES: ClassVar[tuple[str, ...]] = ()
 
     def to_files(self) -> dict[str, bytes]:
         """Everything the component needs, by file name."""
@@ -53,7 +57,7 @@ class FilePipe(TrainablePipe):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Store the component in a folder; each file replaces its older self at once.
 
-        Other files in the folder are removed: they belong to what was stored there before.
+        Of what was stored there before nothing is left, but foreign files are.
 
         exclude: as for `to_bytes`.
         """
@@ -62,9 +66,8 @@ class FilePipe(TrainablePipe):
         for name, data in files.items():
             with file_written_aside(folder / name) as aside:
                 aside.write_bytes(data)
-        for file in folder.iterdir():
-            if file.is_file() and file.name not in files:
-                file.unlink()
+        for name in set(self.OPTIONAL_FILES) - set(files):
+            (folder / name).unlink(missing_ok=True)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> FilePipe:
         """Load what `to_disk` stored.

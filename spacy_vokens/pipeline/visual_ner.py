@@ -21,7 +21,7 @@ from ..extensions import set_token_values
 from ..images.pool import ImagePool
 from ..layers.crf import crf_loss, decode
 from ..layers.image_features import ImageFeatures
-from ..layers.visual_tagger import TaggerOutput, build_head, fit_image_statistics
+from ..layers.visual_tagger import TaggerOutput, build_head, fit_fusion
 from ..metrics.ner import bio_tags, score_tags
 from ..tagger.crf import MISSING, tag_set
 from .batches import batches_by_length
@@ -121,6 +121,8 @@ class VisualNer(FilePipe):
     in its own table of features. Without vokens it tags from the text, and says so once.
     """
 
+    OPTIONAL_FILES = ("images",)
+
     def __init__(
         self,
         vocab: Vocab,
@@ -188,7 +190,7 @@ class VisualNer(FilePipe):
         words = self.model.get_ref("tok2vec").predict(sample)
         self.cfg.update(labels=labels, width=words[0].shape[1], image_width=image_width)
         self.build_layers()
-        fit_image_statistics(self.model)
+        fit_fusion(self.model)
 
     def update(
         self,
@@ -295,8 +297,11 @@ class VisualNer(FilePipe):
         raises ValueError: when the image features are damaged.
         """
         super().from_files(files, exclude)
-        stored = files.get("images")
-        self.model.attrs["images"] = None if stored is None else ImageFeatures.from_bytes(stored)
+        if "images" not in exclude:
+            stored = files.get("images")
+            self.model.attrs["images"] = (
+                None if stored is None else ImageFeatures.from_bytes(stored)
+            )
 
     def build_layers(self) -> None:
         """Make the head and the CRF."""
@@ -336,3 +341,8 @@ class VisualNer(FilePipe):
     def _require_head(self) -> None:
         if not self.cfg:
             raise ValueError(Errors.E109.format(name=self.name))
+        if self.model.attrs["fusion"].uses_images and self.images is None:
+            raise ValueError(
+                f"{self.name} was loaded without its image features ('images' excluded): load it "
+                "whole. Where they are not wanted, use NoFusion."
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,8 @@ class VokenRetriever(FilePipe):
     overwrite: retrieve again for documents that carry vokens of this very index.
     """
 
+    OPTIONAL_FILES = VokenIndex.FILES
+
     def __init__(
         self,
         vocab: Vocab,
@@ -169,6 +172,8 @@ class VokenRetriever(FilePipe):
                 "by 'spacy vokens embed-images'."
             )
         self._pool = ImagePool.open(ensure_path(pool))
+        # Its keys are of the towers that were.
+        self.index = None
         examples = list(get_examples())
         validate_examples(examples, "VokenRetriever.initialize")
         known = self._pairs(examples)
@@ -358,7 +363,8 @@ class VokenRetriever(FilePipe):
         raises ValueError: when a file of the index is missing or damaged.
         """
         super().from_files(files, exclude)
-        self.index = VokenIndex.from_files(files) if "meta.json" in files else None
+        if not {Path(name).stem for name in VokenIndex.FILES} & set(exclude):
+            self.index = VokenIndex.from_files(files) if "meta.json" in files else None
 
     def build_layers(self) -> None:
         """Make the towers."""

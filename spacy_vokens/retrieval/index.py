@@ -9,7 +9,7 @@ import os
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import srsly
@@ -32,6 +32,13 @@ class VokenIndex:
         folder as seen from where the index was made.
     raises ValueError: when keys and records differ in number, or a key is not a unit vector.
     """
+
+    FILES: ClassVar[tuple[str, ...]] = (
+        "keys.npy",
+        "images.jsonl",
+        "thumbnails.msgpack",
+        "meta.json",
+    )
 
     def __init__(
         self,
@@ -118,7 +125,7 @@ class VokenIndex:
         )
 
     def to_files(self) -> dict[str, bytes]:
-        """The index as files, by name: what `to_disk` writes and `to_bytes` packs."""
+        """The index as `FILES`, by name."""
         buffer = io.BytesIO()
         np.save(buffer, self.keys, allow_pickle=False)
         files = {
@@ -148,7 +155,8 @@ class VokenIndex:
                     "meta.json): restore it, or run 'spacy vokens index'."
                 )
         keys = np.load(io.BytesIO(files["keys.npy"]), allow_pickle=False)
-        lines = files["images.jsonl"].decode().splitlines()
+        # Not `splitlines`: a text may hold a line separator of Unicode's.
+        lines = files["images.jsonl"].decode().split("\n")[:-1]
         records = [ImageRecord(**json.loads(line)) for line in lines]
         return cls(keys, records, srsly.msgpack_loads(files["thumbnails.msgpack"]), meta)
 

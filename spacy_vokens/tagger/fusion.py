@@ -15,7 +15,10 @@ from ..matching.towers import Standardize
 
 
 class NoFusion(nn.Module):
-    """Words as they are: the tagger is then the text-only baseline (paper, Eq. 3)."""
+    """Words as they are: the tagger is then the text-only baseline (paper, Eq. 3).
+
+    uses_images: whether the fusion is given images at all; True in all other fusions.
+    """
 
     uses_images: ClassVar[bool] = False
 
@@ -29,6 +32,9 @@ class NoFusion(nn.Module):
         width: of a word vector.
         image_width: of an image's features.
         """
+
+    def fit(self, features: torch.Tensor) -> None:
+        """Take what is needed of the pool's image features, (n, image_width), before training."""
 
     def forward(
         self,
@@ -66,6 +72,10 @@ class GatedFusion(NoFusion):
         self.dropout = nn.Dropout(0.0)
         self.gate = nn.Linear(2 * width, 1)
         nn.init.constant_(self.gate.bias, self.INITIAL_BIAS)
+
+    def fit(self, features: torch.Tensor) -> None:
+        """Standardise images by the pool's own statistics."""
+        self.standardize.fit(features)
 
     def forward(
         self,

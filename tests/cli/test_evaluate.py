@@ -125,7 +125,7 @@ def test_a_pool_asks_for_retrieval_where_there_are_entities_too(
 def test_nothing_to_score_is_said(run, model, vokenizer_path, pairs, make_pool):
     result = run(model, pairs)
     assert result.exit_code == 1
-    assert said(result, "neither entities nor indexed pictures")
+    assert said(result, "no entities and no indexed pictures")
     result = run(vokenizer_path, pairs, "--pool", make_pool(("cow",), seed=3).path)
     assert result.exit_code == 1
     assert said(result, "no pictures of that pool")

@@ -50,8 +50,9 @@ def test_entities_and_retrieval_side_by_side(vokens, write, tmp_path):
         ),
     ]
     output = tmp_path / "new" / "table.md"
-    result = vokens("table", *metrics, "--output", output)
+    result = vokens("table", *metrics, "--output", output, "--title", "A demonstration")
     assert result.exit_code == 0, result.output
+    assert "A demonstration" in result.output
     printed = rows(result.output)
     # Strictly "I-LOC" alone is no entity: POOR finds 1 of 2 with 2, GOOD 2 of 2 with 3.
     assert ["P", "R", "F1", "LOC", "PER", "Lenient", "F1", "Mentions"] in printed
@@ -60,6 +61,7 @@ def test_entities_and_retrieval_side_by_side(vokens, write, tmp_path):
     assert ["retrieval", "80", "voken_r1", "0.250", "0.013"] in printed
     assert ["retrieval", "80", "voken_diversity", "0.500"] in printed
     assert output.read_text(encoding="utf-8") == (
+        "# A demonstration\n\n"
         "## Named entities (strict F1 by type; lenient F1 beside it)\n\n"
         "|  | P | R | F1 | LOC | PER | Lenient F1 | Mentions |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"

@@ -11,6 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from typer.testing import CliRunner
 
+from spacy_vokens.cli import load
 from spacy_vokens.cli.visualize import visualize
 from spacy_vokens.extensions import set_token_values
 from spacy_vokens.retrieval.picture import Picture
@@ -45,9 +46,10 @@ def texts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nlp = spacy.blank("en")
-    nlp.add_pipe("test_word_retriever", name="voken_retriever")
+    nlp.add_pipe("test_word_retriever")
+    monkeypatch.setattr(load, "find_retriever", lambda nlp: nlp.get_pipe("test_word_retriever"))
     nlp.to_disk(tmp_path / "model")
     return tmp_path / "model"
 

@@ -8,7 +8,7 @@ from spacy_vokens.corpus.conll import IMAGE_ID_PREFIX, TaggedSentence, read_conl
 
 words = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=1)
 tokens = st.tuples(
-    words.filter(lambda word: not word.startswith((IMAGE_ID_PREFIX, "\ufeff"))),
+    words.filter(lambda word: not word.startswith((IMAGE_ID_PREFIX, "-DOCSTART-", "\ufeff"))),
     st.sampled_from(["O", "B-PER", "I-PER", "B-SUB-TYPE"]),
 )
 sentences = st.builds(
@@ -35,10 +35,17 @@ def test_sentences_are_read_as_written(tmp_path_factory, written):
 
 
 def test_windows_files_space_separated_lines_and_missing_last_line_ends(tmp_path):
-    path = _write(tmp_path / "a.txt", "\ufeffIMGID:7\r\nNew York B-LOC\r\n\r\n\r\nhi O")
+    path = _write(tmp_path / "a.txt", "\ufeffIMGID:7\r\nYork B-LOC\r\n\r\n\r\nhi O")
     assert list(read_conll(path)) == [
-        TaggedSentence(("New York",), ("B-LOC",), "7"),
+        TaggedSentence(("York",), ("B-LOC",), "7"),
         TaggedSentence(("hi",), ("O",), None),
+    ]
+
+
+def test_the_columns_of_conll_2003(tmp_path):
+    text = "-DOCSTART- -X- -X- O\n\nEU NNP  B-NP B-ORG\nrejects VBZ B-VP O\n"
+    assert list(read_conll(_write(tmp_path / "a.txt", text))) == [
+        TaggedSentence(("EU", "rejects"), ("B-ORG", "O"))
     ]
 
 
@@ -61,6 +68,7 @@ def test_types_are_renamed_and_ill_formed_tags_kept(tmp_path):
     [
         ("a\tO\nword\n", "line 2: expected 'word<TAB>tag', found 'word'"),
         ("a\tO\n\tO\n", "line 2: expected 'word<TAB>tag'"),
+        ("a O\n O\n", "line 2: expected 'word<TAB>tag'"),
         ("a\tE-PER\n", "line 1: expected the tag 'O', 'B-TYPE' or 'I-TYPE', found 'E-PER'"),
         ("a\tB-\n", "line 1: expected the tag"),
         ("IMGID:1\n\n", "holds no sentence"),

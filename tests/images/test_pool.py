@@ -265,6 +265,8 @@ def test_select(pool: ImagePool, tmp_path: Path) -> None:
         assert selected.records[row] == pool.records[old]
         assert selected.thumbnail(image_id) == pool.thumbnail(image_id)
     assert selected.picture_root == pool.picture_root
+    stored = [Path(p.meta["picture_root"]).is_absolute() for p in (pool, selected)]
+    assert stored[0] == stored[1]
     assert selected.hash != pool.hash
     with pytest.raises(ValueError, match="None of the 1 image ids"):
         pool.select({"absent"}, tmp_path / "none")

@@ -12,7 +12,9 @@ from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from thinc.api import Config
+from typer.testing import CliRunner
 
+from spacy_vokens.cli import app
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.corpus.readers import Corpus
 from spacy_vokens.extensions import get_token_values
@@ -73,7 +75,7 @@ def test_the_tagger_trains_on_the_pictures_that_came_with_the_texts(
         CONFIG.read_text().replace(source, factory),
         interpolate=False,
         overrides={
-            "training.max_epochs": 30,
+            "training.max_steps": 30,
             "training.eval_frequency": 10,
             "training.optimizer.learn_rate": 0.005,
             "paths.pool": str(pool.path),
@@ -89,3 +91,10 @@ def test_the_tagger_trains_on_the_pictures_that_came_with_the_texts(
     caplog.clear()
     assert bio_tags(nlp(doc)) == ["B-PER", "O", "B-LOC", "O"]
     assert [message for message in caplog.messages if "'cow' the first, are not in" in message]
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(
+        app, ["visualize", str(tmp_path / "model-best"), str(corpus), "--output", str(page)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "has no voken_retriever" in " ".join(result.output.split())
+    assert "picture not at hand" in page.read_text(encoding="utf-8")

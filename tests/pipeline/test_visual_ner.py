@@ -7,17 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import registry
+from torch import nn
 
 from spacy_vokens.extensions import get_token_values
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.metrics.ner import bio_tags, strict_spans
 from spacy_vokens.pipeline.visual_ner import VisualNer, score_ner
 from spacy_vokens.tagger.crf import tag_set
+from spacy_vokens.tagger.fusion import NoFusion
 
 LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96}
 FUSIONS = ["NoFusion", "GatedFusion", "VisualAttention"]
@@ -234,6 +238,53 @@ def test_sourced_beside_a_listener_and_ner(make_tagger: Make, vokenizer: Languag
     assert get_token_values(doc, "visual_gate") == get_token_values(expected, "visual_gate")
     assert bio_tags(reload(nlp)(text)) == bio_tags(expected)
     assert not nlp.analyze_pipes()["problems"]["visual_ner"]
+
+
+@registry.layers("tests.Concatenation.v1")
+class Concatenation(NoFusion):
+    """A fusion of somebody else's, as CONTRIBUTING.md tells to write one."""
+
+    uses_images = True
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def initialize(self, width: int, image_width: int) -> None:
+        self.mix = nn.Linear(width + image_width, width)
+
+    def forward(
+        self, words: torch.Tensor, images: torch.Tensor, rows: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        seen = torch.cat([images, images.new_zeros(1, images.shape[1])])[rows]
+        return self.mix(torch.cat([words, seen], dim=-1)), (rows >= 0).float()
+
+
+def test_a_fusion_of_somebody_elses(make_tagger: Make, tagged_examples: Examples) -> None:
+    nlp = make_tagger("tests.Concatenation.v1", steps=60)
+    examples = tagged_examples(nlp)
+    assert tag(nlp, examples) == [eg.reference._.raw_tags for eg in examples]
+    assert tag(reload(nlp), examples) == tag(nlp, examples)
+
+
+def test_image_features_can_be_passed_over(make_tagger: Make, tagged_examples: Examples) -> None:
+    nlp = make_tagger("GatedFusion", steps=5)
+    tagger, examples = nlp.get_pipe("visual_ner"), tagged_examples(nlp)
+    expected, table = tag(nlp, examples), tagger.images
+    tagger.from_bytes(tagger.to_bytes(), exclude=["images"])
+    assert tagger.images is table
+    assert tag(nlp, examples) == expected
+    other = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes(exclude=["visual_ner"]))
+    other.get_pipe("visual_ner").from_bytes(tagger.to_bytes(exclude=["images"]))
+    with pytest.raises(ValueError, match="without its image features"):
+        other("anna in paris")
+
+
+def test_saving_leaves_foreign_files_and_nothing_stale(make_tagger: Make, tmp_path: Path) -> None:
+    make_tagger("GatedFusion").get_pipe("visual_ner").to_disk(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"cfg.json", "model", "images"}
+    (tmp_path / "thesis.txt").write_text("mine")
+    make_tagger("NoFusion").get_pipe("visual_ner").to_disk(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"cfg.json", "model", "thesis.txt"}
 
 
 def test_pool_must_be_the_retrievers(

@@ -237,6 +237,22 @@ def test_no_score_without_known_images(vokenizer: Language) -> None:
     assert retriever.score([]) == {}
 
 
+def test_other_captions_of_the_same_image_are_no_negatives(
+    make_vokenizer: Callable[..., Language],
+) -> None:
+    nlp = make_vokenizer()
+    pairs = [caption(nlp, f"{word} cat", "cat") for word in ("a", "the", "red")]
+    # One image alone has no negative, so there is nothing to tell apart.
+    assert nlp.update(pairs, sgd=nlp.create_optimizer())["voken_retriever"] == 0.0
+
+
+def test_initialize_forgets_the_index(make_vokenizer: Callable[..., Language]) -> None:
+    nlp = make_vokenizer(steps=3)
+    assert nlp.get_pipe("voken_retriever").index is not None
+    nlp.initialize(lambda: captions(nlp))
+    assert nlp.get_pipe("voken_retriever").index is None
+
+
 def test_training_needs_initialize(vokenizer: Language) -> None:
     with pytest.raises(ValueError, match="no pool to learn from"):
         vokenizer.update(captions(vokenizer))

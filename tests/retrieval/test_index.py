@@ -3,6 +3,7 @@ from __future__ import annotations
 import builtins
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,12 @@ def test_files_round_trip() -> None:
     assert loaded.ids == index.ids
     assert loaded.thumbnails == index.thumbnails
     np.testing.assert_array_equal(loaded.keys, index.keys)
+
+
+def test_any_source_and_licence_is_kept() -> None:
+    index = make_index(1)
+    index.records = [replace(index.records[0], source="a\u2028b\x85c", licence="d\ne")]
+    assert VokenIndex.from_files(index.to_files()).records == index.records
 
 
 @pytest.mark.parametrize("name", ["keys.npy", "images.jsonl", "thumbnails.msgpack"])

@@ -83,6 +83,14 @@ def test_gated_sees_its_own_image_attention_all_of_the_sentence() -> None:
         assert bool((before - after).abs().max() > 1e-6) is reaches
 
 
+def test_fit_standardizes_images() -> None:
+    words, images, rows, mask = batch()
+    fusion = make(GatedFusion())
+    plain = fusion(words, (images - images.mean(0)) / images.std(0, correction=0), rows, mask)[0]
+    fusion.fit(images)
+    torch.testing.assert_close(fusion(words, images, rows, mask)[0], plain)
+
+
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="3 heads do not divide the word width 8"):
         VisualAttention(heads=3).initialize(WIDTH, IMAGE_WIDTH)

@@ -1,0 +1,149 @@
+"""The configs as `spacy train` and `spacy package` take them, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from spacy.cli.package import package
+from spacy.cli.train import train
+from spacy.language import Language
+from spacy.training import Example
+
+from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.images.pool import ImagePool
+from spacy_vokens.layers.image_features import ImageFeatures
+from spacy_vokens.metrics.ner import bio_tags
+
+from .conftest import PICTURES, captions
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+    pool: ImagePool,
+    text_encoder: str,
+    tagged_examples: Callable[[Language], list[Example]],
+) -> Path:
+    """A folder with the vokenizer, its indexed form, and a tagger that sources it."""
+    path = tmp_path_factory.mktemp("trained")
+    nlp = spacy.blank("en")
+    save_docs([example.reference for example in captions(nlp)], path / "pairs.spacy")
+    save_docs([example.reference for example in tagged_examples(nlp)], path / "ner.spacy")
+    overrides = {
+        "paths.pool": str(pool.path),
+        "paths.text_encoder": text_encoder,
+        "training.eval_frequency": 20,
+    }
+    train(
+        ROOT / "configs" / "vokenizer.cfg",
+        path / "vokenizer",
+        overrides=overrides
+        | {
+            "paths.train": str(path / "pairs.spacy"),
+            "paths.dev": str(path / "pairs.spacy"),
+            "training.max_steps": 60,
+            "training.optimizer.learn_rate": 0.01,
+        },
+    )
+    vokenizer = spacy.load(path / "vokenizer" / "model-best")
+    vokenizer.get_pipe("voken_retriever").set_pool(pool)
+    vokenizer.to_disk(path / "indexed")
+    train(
+        ROOT / "configs" / "visual_ner.cfg",
+        path / "tagger",
+        overrides=overrides
+        | {
+            "paths.vokenizer": str(path / "indexed"),
+            "paths.train": str(path / "ner.spacy"),
+            "paths.dev": str(path / "ner.spacy"),
+            "training.max_steps": 40,
+            "training.optimizer.learn_rate": 0.005,
+        },
+    )
+    return path
+
+
+def test_the_vokenizer_learns(trained: Path) -> None:
+    nlp = spacy.load(trained / "vokenizer" / "model-best")
+    assert nlp.meta["performance"]["voken_sent_r1"] == 1.0
+    assert nlp.get_pipe("voken_retriever").cfg["image_width"] > 0
+
+
+def test_the_sourced_retriever_is_frozen_and_annotates(trained: Path) -> None:
+    nlp, indexed = spacy.load(trained / "tagger" / "model-best"), spacy.load(trained / "indexed")
+    assert nlp.pipe_names == ["voken_retriever", "transformer", "visual_ner"]
+    ours, theirs = (pipeline.get_pipe("voken_retriever") for pipeline in (nlp, indexed))
+    assert ours.index.id == theirs.index.id
+    for ref in ("tok2vec", "text_tower", "image_tower"):
+        for our, their in zip(
+            ours.model.get_ref(ref).walk(), theirs.model.get_ref(ref).walk(), strict=True
+        ):
+            for our_shim, their_shim in zip(our.shims, their.shims, strict=True):
+                state = their_shim._model.state_dict()
+                for name, value in our_shim._model.state_dict().items():
+                    torch.testing.assert_close(value, state[name], rtol=0, atol=0)
+    doc = nlp("anna in paris !")
+    assert bio_tags(doc) == ["B-PER", "O", "B-LOC", "O"]
+    assert doc[0]._.voken in PICTURES
+    assert 0 < doc[0]._.visual_gate < 1
+
+
+def test_the_tagger_sees_vokens_in_training(
+    trained: Path, pool: ImagePool, text_encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The corpus has none, so they are the retriever's."""
+    rows: list[np.ndarray] = []
+    lookup = ImageFeatures.lookup
+    monkeypatch.setattr(
+        ImageFeatures,
+        "lookup",
+        lambda self, docs: rows.append(lookup(self, docs)[1]) or lookup(self, docs),
+    )
+    train(
+        ROOT / "configs" / "visual_ner.cfg",
+        overrides={
+            "paths.pool": str(pool.path),
+            "paths.text_encoder": text_encoder,
+            "paths.vokenizer": str(trained / "indexed"),
+            "paths.train": str(trained / "ner.spacy"),
+            "paths.dev": str(trained / "ner.spacy"),
+            "training.max_steps": 1,
+            "training.eval_frequency": 100,
+        },
+    )
+    # Two updates, and the evaluation before the second one; punctuation has no voken.
+    assert len(rows) >= 3
+    assert all((batch >= 0).sum() == 13 for batch in rows)
+
+
+def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
+    package(
+        trained / "tagger" / "model-best",
+        tmp_path,
+        meta_path=ROOT / "assets" / "meta" / "quickstart.json",
+        name="vokener",
+        version="0.1.0",
+        create_sdist=False,
+        create_wheel=False,
+        silent=True,
+    )
+    readme = (tmp_path / "en_vokener-0.1.0" / "README.md").read_text(encoding="utf-8")
+    for fact in (
+        "demonstration",
+        "`LOC`, `PER`",
+        "`ENTS_F`",
+        "100.00",
+        "OpenMoji",
+        "CC BY-SA 4.0",
+        "all-MiniLM-L6-v2",
+    ):
+        assert fact in readme
+    nlp = spacy.load(tmp_path / "en_vokener-0.1.0" / "en_vokener" / "en_vokener-0.1.0")
+    assert nlp("anna in paris !").ents[0].label_ == "PER"
