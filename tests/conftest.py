@@ -13,6 +13,7 @@ import pytest
 import spacy
 import torch
 from PIL import Image
+from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -20,6 +21,7 @@ from spacy.util import fix_random_seed
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 import spacy_vokens.extensions  # noqa: F401
+from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.decode import thumbnail
 from spacy_vokens.images.pool import ImagePool, ImageRecord
 
@@ -28,6 +30,8 @@ DATA = Path(
     os.environ.get("SPACY_VOKENS_DATA", Path(__file__).parents[2] / "shared" / "data")
 ).absolute()
 DIMENSION = 6
+CONFIGS = Path(__file__).parents[1] / "configs"
+LEARN_RATE = "training.optimizer.learn_rate"
 # Each picture is named for what it shows, so that a sentence with the word is its caption.
 PICTURES = ("apple", "ball", "cat", "dog", "egg", "fish")
 WORDS = (*PICTURES, "a", "the", "red", "big", "in", "paris", "anna", "##s", ".", "!", "we", "see")
@@ -247,5 +251,49 @@ def make_tagger(
             for _ in range(steps):
                 nlp.update(examples, sgd=optimizer)
         return nlp
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train_configs(
+    pool: ImagePool,
+    text_encoder: str,
+    tagged_examples: Callable[[Language], list[Example]],
+) -> Callable[..., None]:
+    """Train both configs with `spacy train` and index between, as the project does.
+
+    The folder gets `pairs.spacy`, `ner.spacy`, `vokenizer`, `indexed` and `tagger`.
+    """
+
+    def make(
+        path: Path,
+        *,
+        use_gpu: int = -1,
+        vokenizer: dict | None = None,
+        tagger: dict | None = None,
+    ) -> None:
+        nlp = spacy.blank("en")
+        save_docs([example.reference for example in captions(nlp)], path / "pairs.spacy")
+        save_docs([example.reference for example in tagged_examples(nlp)], path / "ner.spacy")
+        for config, corpus, output, overrides in (
+            ("vokenizer.cfg", "pairs.spacy", "vokenizer", {LEARN_RATE: 0.01} | (vokenizer or {})),
+            ("visual_ner.cfg", "ner.spacy", "tagger", {LEARN_RATE: 0.005} | (tagger or {})),
+        ):
+            shared = {
+                "paths.pool": str(pool.path),
+                "paths.text_encoder": text_encoder,
+                "paths.train": str(path / corpus),
+                "paths.dev": str(path / corpus),
+                "training.max_steps": 60,
+                "training.eval_frequency": 20,
+            }
+            if output == "tagger":
+                shared["paths.vokenizer"] = str(path / "indexed")
+            train(CONFIGS / config, path / output, use_gpu=use_gpu, overrides=shared | overrides)
+            if output == "vokenizer":
+                matching = spacy.load(path / "vokenizer" / "model-best")
+                matching.get_pipe("voken_retriever").set_pool(pool)
+                matching.to_disk(path / "indexed")
 
     return make

@@ -11,62 +11,20 @@ import spacy
 import torch
 from spacy.cli.package import package
 from spacy.cli.train import train
-from spacy.language import Language
-from spacy.training import Example
 
-from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.layers.image_features import ImageFeatures
 from spacy_vokens.metrics.ner import bio_tags
 
-from .conftest import PICTURES, captions
+from .conftest import CONFIGS, PICTURES
 
-ROOT = Path(__file__).parents[1]
+ROOT = CONFIGS.parent
 
 
 @pytest.fixture(scope="module")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory,
-    pool: ImagePool,
-    text_encoder: str,
-    tagged_examples: Callable[[Language], list[Example]],
-) -> Path:
-    """A folder with the vokenizer, its indexed form, and a tagger that sources it."""
+def trained(train_configs: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trained")
-    nlp = spacy.blank("en")
-    save_docs([example.reference for example in captions(nlp)], path / "pairs.spacy")
-    save_docs([example.reference for example in tagged_examples(nlp)], path / "ner.spacy")
-    overrides = {
-        "paths.pool": str(pool.path),
-        "paths.text_encoder": text_encoder,
-        "training.eval_frequency": 20,
-    }
-    train(
-        ROOT / "configs" / "vokenizer.cfg",
-        path / "vokenizer",
-        overrides=overrides
-        | {
-            "paths.train": str(path / "pairs.spacy"),
-            "paths.dev": str(path / "pairs.spacy"),
-            "training.max_steps": 60,
-            "training.optimizer.learn_rate": 0.01,
-        },
-    )
-    vokenizer = spacy.load(path / "vokenizer" / "model-best")
-    vokenizer.get_pipe("voken_retriever").set_pool(pool)
-    vokenizer.to_disk(path / "indexed")
-    train(
-        ROOT / "configs" / "visual_ner.cfg",
-        path / "tagger",
-        overrides=overrides
-        | {
-            "paths.vokenizer": str(path / "indexed"),
-            "paths.train": str(path / "ner.spacy"),
-            "paths.dev": str(path / "ner.spacy"),
-            "training.max_steps": 40,
-            "training.optimizer.learn_rate": 0.005,
-        },
-    )
+    train_configs(path)
     return path
 
 
@@ -107,7 +65,7 @@ def test_the_tagger_sees_vokens_in_training(
         lambda self, docs: rows.append(lookup(self, docs)[1]) or lookup(self, docs),
     )
     train(
-        ROOT / "configs" / "visual_ner.cfg",
+        CONFIGS / "visual_ner.cfg",
         overrides={
             "paths.pool": str(pool.path),
             "paths.text_encoder": text_encoder,

@@ -21,7 +21,9 @@ from spacy_vokens.extensions import get_token_values
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.metrics.ner import bio_tags
 
-CONFIG = Path(__file__).parents[2] / "configs" / "visual_ner.cfg"
+from ..conftest import CONFIGS
+
+CONFIG = CONFIGS / "visual_ner.cfg"
 
 
 def test_every_token_gets_the_documents_picture() -> None:
