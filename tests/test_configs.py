@@ -93,6 +93,7 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
         silent=True,
     )
     readme = (tmp_path / "en_vokener-0.1.0" / "README.md").read_text(encoding="utf-8")
+    assert "VOKEN" not in readme
     for fact in (
         "demonstration",
         "`LOC`, `PER`",

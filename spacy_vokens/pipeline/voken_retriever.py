@@ -23,7 +23,7 @@ from ..extensions import set_token_values
 from ..images.pool import ImagePool
 from ..layers.frozen_tok2vec import enable_cache
 from ..layers.matching import build_towers, fit_image_statistics, matching_loss
-from ..metrics.retrieval import RECALL_AT, matching_scores
+from ..metrics.retrieval import matching_scores
 from ..retrieval.index import VokenIndex
 from ..retrieval.picture import Picture
 from .batches import batches_by_length
@@ -58,11 +58,6 @@ stride = 96
 [model.loss]
 @losses = "spacy-vokens.InfoNCE.v1"
 """
-SCORES = [
-    f"{unit}_{name}"
-    for unit in ("voken", "voken_sent")
-    for name in (*(f"r{k}" for k in RECALL_AT), "mrr")
-] + ["voken_diversity"]
 
 
 @Language.factory(
@@ -75,8 +70,6 @@ SCORES = [
         "skip": ["is_space", "is_punct"],
         "overwrite": False,
     },
-    # A weight would dilute the score of the tagger whose pipeline this is in.
-    default_score_weights=dict.fromkeys(SCORES),
 )
 def make_voken_retriever(
     nlp: Language,
