@@ -2,9 +2,10 @@
 
     python benchmarks/matching_epochs.py PAIRS.spacy POOL TEXT_ENCODER --output matching.json
 
-Both train the same towers with the same loss, batch size and number of pairs, in one process and
-on one thread. The bare loop has all token vectors in one tensor before its clock starts; the loop
-of `spacy train` is timed from its second epoch on, when the text encoder's outputs are cached.
+Both train the same towers with the same loss, dropout, batch size and number of pairs, in one
+process and on one thread. The bare loop has all token vectors in one tensor before its clock
+starts; the loop of `spacy train` is timed from its second epoch on, when the text encoder's outputs
+are cached.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ CONFIG = Path(__file__).parents[1] / "configs" / "vokenizer.cfg"
 
 
 def bare_epochs(
-    vectors: list[np.ndarray], rows: np.ndarray, features: np.ndarray, n: int, size: int
+    vectors: list[np.ndarray],
+    rows: np.ndarray,
+    features: np.ndarray,
+    n: int,
+    size: int,
+    dropout: float,
 ) -> list[float]:
     """Seconds of n epochs of a plain loop over token vectors and the features of their images."""
     text, image, loss_of = (
@@ -37,6 +43,9 @@ def bare_epochs(
         Tower(features.shape[1], 256, 64, standardize=True),
         InfoNCE(),
     )
+    for module in (*text.modules(), *image.modules()):
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
     parameters = [*text.parameters(), *image.parameters(), *loss_of.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3)
     lengths = np.array([len(v) for v in vectors])
@@ -88,8 +97,8 @@ def main() -> None:
     vectors = retriever.model.get_ref("tok2vec").predict([eg.predicted for eg in examples])
     pool = ImagePool.open(args.pool)
     rows = pool.rows([eg.reference._.image_id for eg in examples])
-    size = resolved["training"]["batcher"]["size"]
-    bare = bare_epochs(vectors, rows, np.array(pool.features), args.epochs, size)
+    size, dropout = resolved["training"]["batcher"]["size"], resolved["training"]["dropout"]
+    bare = bare_epochs(vectors, rows, np.array(pool.features), args.epochs, size, dropout)
     result = {
         "pairs": len(examples),
         "threads": 1,
