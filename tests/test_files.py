@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from spacy_vokens.files import (
     check_replaceable,
     file_written_aside,
     folder_written_aside,
+    remove_folder,
     sha256_file,
+    sole_writer,
 )
 
 
@@ -101,6 +105,59 @@ def test_a_failed_folder_leaves_the_older_one_and_nothing_else(
         write(fail=False)
     assert contents(tmp_path) == {"pool/meta": "old"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with sole_writer(path), ThreadPoolExecutor() as other:
+
+        def write() -> None:
+            with file_written_aside(path) as aside:
+                aside.write_text("other")
+
+        with pytest.raises(BlockingIOError, match=r"a\.txt is being written by another process"):
+            other.submit(write).result()
+        with sole_writer(path), file_written_aside(path) as aside:
+            aside.write_text("mine")
+    assert contents(tmp_path) == {"a.txt": "mine"}
+    other = ThreadPoolExecutor()
+    other.submit(write).result()
+    assert contents(tmp_path) == {"a.txt": "other"}
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_what_a_killed_writer_left_is_put_right(tmp_path: Path, is_replaced: bool) -> None:
+    path, aside = tmp_path / "pool", tmp_path / ".pool.aside"
+    (aside / "new").mkdir(parents=True)
+    (aside / "new" / "meta").write_text("half")
+    old = path if not is_replaced else aside / "old"
+    old.mkdir()
+    (old / "meta").write_text("old")
+    (tmp_path / ".pool.lock").touch()
+    with sole_writer(path):
+        assert (path / "meta").read_text() == "old"
+    assert contents(tmp_path) == {"pool/meta": "old"}
+    (tmp_path / ".a.txt.aside").write_text("half")
+    with file_written_aside(tmp_path / "a.txt") as aside:
+        assert not aside.exists()
+        aside.write_text("whole")
+    assert contents(tmp_path) == {"pool/meta": "old", "a.txt": "whole"}
+
+
+def test_a_folder_is_removed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "a").write_text("")
+
+    def stop(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", stop)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+    monkeypatch.undo()
+    with sole_writer(tmp_path / "work"):
+        assert contents(tmp_path).keys() <= {".work.lock"}
 
 
 def test_what_may_be_replaced(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ ROOT = Path(spacy_vokens.__file__).parent
 # A module imports only from entries above its own, or from its own folder.
 HOUSE = (
     "files",
+    "arrays",
     "extensions",
     "images",
     "matching",
@@ -157,16 +158,20 @@ def test_own_modules_are_imported_with_dots(name: str) -> None:
     assert [i.name for i in IMPORTS[name] if is_ours(i.name) and not i.is_relative] == []
 
 
-@pytest.mark.parametrize("folder", ["files", *WITHOUT_SPACY])
+@pytest.mark.parametrize("folder", ["files", "arrays", *WITHOUT_SPACY])
 def test_no_spacy_is_imported(folder: str) -> None:
     for name in names_in(folder):
         for imported in IMPORTS[name]:
             assert imported.name.split(".")[0] not in ("spacy", "spacy_transformers", "thinc")
-            assert not is_ours(imported.name) or entry(imported.name) in ("files", *WITHOUT_SPACY)
+            assert not is_ours(imported.name) or entry(imported.name) in (
+                "files",
+                "arrays",
+                *WITHOUT_SPACY,
+            )
 
 
 def test_no_spacy_is_loaded() -> None:
-    names = [name for folder in ("files", *WITHOUT_SPACY) for name in names_in(folder)]
+    names = [name for folder in ("files", "arrays", *WITHOUT_SPACY) for name in names_in(folder)]
     script = (
         f"import sys, {', '.join(names)}; print('spacy' in sys.modules, 'thinc' in sys.modules)"
     )

@@ -60,15 +60,18 @@ def convert(
     A caption becomes a document with its image's id, for training a vokenizer. A CoNLL sentence
     becomes a document with its entities, its image's id and its tags as the file has them.
     """
+    from ..files import sole_writer
+
     file_format = _resolve_format(file_format, input_path)
     try:
-        if file_format is Format.conll:
-            corpora = _read_conll(input_path, output_path, rename or [])
-        else:
-            if rename:
-                raise typer.BadParameter("--rename is about entity types: captions have none.")
-            corpora = _read_captions(input_path, output_path, lang, max_captions)
-        _write(corpora)
+        with sole_writer(output_path):
+            if file_format is Format.conll:
+                corpora = _read_conll(input_path, output_path, rename or [])
+            else:
+                if rename:
+                    raise typer.BadParameter("--rename is about entity types: captions have none.")
+                corpora = _read_captions(input_path, output_path, lang, max_captions)
+            _write(corpora)
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not convert {input_path}", str(error), exits=1)
 

@@ -78,12 +78,12 @@ def evaluate(
         else:
             missing = "pictures of that pool" if pool else "entities and no indexed pictures"
             raise ValueError(f"{corpus} has no {missing}.")
+        if output is not None:
+            with file_written_aside(output) as aside:
+                aside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            msg.good(f"Saved the scores to {output}")
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not evaluate {model} on {corpus}", str(error), exits=1)
-    if output is not None:
-        with file_written_aside(output) as aside:
-            aside.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        msg.good(f"Saved the scores to {output}")
 
 
 def _print_scores(title: str, scores: SpanScores) -> None:

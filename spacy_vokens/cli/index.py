@@ -21,20 +21,22 @@ def index(
     """
     import spacy
 
+    from ..files import sole_writer
     from ..images.pool import ImagePool
     from ..pipeline.save import save_pipeline
 
     try:
-        nlp = spacy.load(model)
-        opened = ImagePool.open(pool)
-        holders: dict[str, Any] = {
-            name: pipe for name, pipe in nlp.components if hasattr(pipe, "set_pool")
-        }
-        if not holders:
-            raise ValueError(f"{model} has no component that takes pictures.")
-        for pipe in holders.values():
-            pipe.set_pool(opened)
-        save_pipeline(nlp, output)
+        with sole_writer(output):
+            nlp = spacy.load(model)
+            opened = ImagePool.open(pool)
+            holders: dict[str, Any] = {
+                name: pipe for name, pipe in nlp.components if hasattr(pipe, "set_pool")
+            }
+            if not holders:
+                raise ValueError(f"{model} has no component that takes pictures.")
+            for pipe in holders.values():
+                pipe.set_pool(opened)
+            save_pipeline(nlp, output)
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not index {pool}", str(error), exits=1)
     msg.good(f"Indexed {len(opened)} pictures for {', '.join(holders)}", output)

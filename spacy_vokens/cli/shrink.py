@@ -19,12 +19,14 @@ def shrink(
     """
     import spacy
 
+    from ..files import sole_writer
     from ..pipeline.save import halve_transformers, save_pipeline
 
     try:
-        nlp = spacy.load(model)
-        n_halved = halve_transformers(nlp)
-        save_pipeline(nlp, output)
+        with sole_writer(output):
+            nlp = spacy.load(model)
+            n_halved = halve_transformers(nlp)
+            save_pipeline(nlp, output)
     except (OSError, ValueError) as error:
         msg.fail(f"Could not shrink {model}", str(error), exits=1)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())

@@ -44,8 +44,11 @@ def table(
             msg.table(rows, header=header, divider=True, aligns=aligns)
             markdown += [f"## {heading}\n", *to_markdown(header, rows), ""]
     if output is not None:
-        with file_written_aside(output) as aside:
-            aside.write_text("\n".join(markdown), encoding="utf-8")
+        try:
+            with file_written_aside(output) as aside:
+                aside.write_text("\n".join(markdown), encoding="utf-8")
+        except OSError as error:
+            msg.fail("Could not save the tables", str(error), exits=1)
         msg.good("Saved the tables", output)
 
 

@@ -45,14 +45,14 @@ def visualize(
         nlp = spacy.load(model)
         docs = choose_documents(read_documents(file, nlp), limit, sample_seed)
         docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
+        retriever = find_retriever(nlp)
+        if retriever is None:
+            msg.warn(f"{model} has no voken_retriever: the page shows no pictures.")
+        page = render_page(docs, retriever.picture if retriever else _no_picture, title=title)
+        with file_written_aside(output) as aside:
+            aside.write_text(page, encoding="utf-8")
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not show {file} with {model}", str(error), exits=1)
-    retriever = find_retriever(nlp)
-    if retriever is None:
-        msg.warn(f"{model} has no voken_retriever: the page shows no pictures.")
-    page = render_page(docs, retriever.picture if retriever else _no_picture, title=title)
-    with file_written_aside(output) as aside:
-        aside.write_text(page, encoding="utf-8")
     vokens = {voken for doc in docs for voken in get_token_values(doc, "voken") if voken}
     msg.good(f"Wrote {output}: {len(docs)} documents, {len(vokens)} distinct vokens")
 

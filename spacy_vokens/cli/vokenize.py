@@ -26,27 +26,31 @@ def vokenize(
 
     from ..corpus.docbin import corpus_files, load_docs, save_docs
     from ..extensions import get_token_values
+    from ..files import sole_writer
     from .load import load_with_retriever
 
     setup_gpu(gpu_id, silent=False)
     rows = []
     try:
-        nlp, retriever = load_with_retriever(model)
-        for source in corpus_files(corpus):
-            target = output / source.relative_to(corpus) if corpus.is_dir() else output
-            docs = load_docs(source, nlp.vocab)
-            n_tokens = sum(map(len, docs))
-            start = time.perf_counter()
-            with tqdm(total=n_tokens, unit=" tokens", disable=None, leave=False) as progress:
-                for doc in retriever.pipe(iter(docs), batch_size=nlp.batch_size):
-                    progress.update(len(doc))
-            seconds = time.perf_counter() - start
-            save_docs(docs, target)
-            vokens = [v for doc in docs for v in get_token_values(doc, "voken") if v is not None]
-            share = len(vokens) / max(1, n_tokens)
-            speed = n_tokens / max(seconds, 1e-9)
-            counts = (len(docs), n_tokens, f"{share:.1%}", len(set(vokens)), f"{speed:,.0f}")
-            rows.append((str(target), *counts))
+        with sole_writer(output):
+            nlp, retriever = load_with_retriever(model)
+            for source in corpus_files(corpus):
+                target = output / source.relative_to(corpus) if corpus.is_dir() else output
+                docs = load_docs(source, nlp.vocab)
+                n_tokens = sum(map(len, docs))
+                start = time.perf_counter()
+                with tqdm(total=n_tokens, unit=" tokens", disable=None, leave=False) as progress:
+                    for doc in retriever.pipe(iter(docs), batch_size=nlp.batch_size):
+                        progress.update(len(doc))
+                seconds = time.perf_counter() - start
+                save_docs(docs, target)
+                vokens = [
+                    v for doc in docs for v in get_token_values(doc, "voken") if v is not None
+                ]
+                share = len(vokens) / max(1, n_tokens)
+                speed = n_tokens / max(seconds, 1e-9)
+                counts = (len(docs), n_tokens, f"{share:.1%}", len(set(vokens)), f"{speed:,.0f}")
+                rows.append((str(target), *counts))
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not vokenize {corpus}", str(error), exits=1)
     header = ("Corpus", "Docs", "Tokens", "With a voken", "Distinct pictures", "Tokens/s")

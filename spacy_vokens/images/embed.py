@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..files import check_replaceable, file_written_aside
+from ..files import check_replaceable, file_written_aside, remove_folder, sole_writer
 from .decode import EXTENSIONS, PictureError, open_picture, picture_id, read_picture, thumbnail
 from .encoders import ImageEncoder
 from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, Reject, check_id
@@ -94,6 +93,7 @@ def embed_pictures(
     device: a torch device, "cpu" or "cuda:0".
     progress: show a bar with images/s, on a terminal.
     raises FileExistsError: where `pool` may not be replaced.
+    raises BlockingIOError: where another process is writing it.
     raises ValueError: where there is no picture, too many are rejected, or the work folder belongs
         to another job.
     """
@@ -107,68 +107,69 @@ def embed_pictures(
     items = sorted(found.items())
     batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
     work = _WorkFolder(pool.with_name(f"{pool.name}.partial"))
-    work.claim(
-        {
-            "encoder": encoder.name,
-            "weights_sha256": encoder.weights_sha256,
-            "device": device,
-            "batch_size": batch_size,
-            "thumbnails": thumbnails,
-            "source": source,
-            "licence": licence,
-            "pictures": _hash_items(pictures, items),
-        }
-    )
-    load = partial(
-        _load,
-        pictures,
-        transform=encoder.transform,
-        thumbnails=thumbnails,
-        source=source,
-        licence=licence,
-    )
-    missing = [number for number in range(len(batches)) if not work.has(number)]
-    n_embedded = sum(len(batches[number]) for number in missing)
-    encoder.module.to(device)
-    started = time.perf_counter()
-    with (
-        tqdm(
-            desc="Embedding",
-            unit=" images",
-            initial=len(items) - n_embedded,
-            total=len(items),
-            disable=None if progress else True,
-        ) as bar,
-        ThreadPoolExecutor(max_workers=workers) as executor,
-    ):
-        for number, outcomes in _load_ahead(executor, load, batches, missing):
-            work.write(number, outcomes, _encode(encoder, outcomes, device))
-            bar.update(len(outcomes))
-    seconds = time.perf_counter() - started
-
-    records, features, unusable = work.collect(len(batches), encoder.dimension)
-    rejects = sorted(rejects + unusable, key=lambda reject: reject.path)
-    n_pictures = len(records) + len(rejects)
-    if not records or len(rejects) / n_pictures > max_rejects:
-        listed = work.path / REJECTS_FILE
-        srsly.write_jsonl(listed, [asdict(reject) for reject in rejects])
-        raise ValueError(
-            f"{len(rejects)} of {n_pictures} pictures were rejected, allowed are "
-            f"{max_rejects:.1%}: see {listed}; mend or remove them, or allow more."
+    with sole_writer(pool), sole_writer(work.path):
+        work.claim(
+            {
+                "encoder": encoder.name,
+                "weights_sha256": encoder.weights_sha256,
+                "device": device,
+                "batch_size": batch_size,
+                "thumbnails": thumbnails,
+                "source": source,
+                "licence": licence,
+                "pictures": _hash_items(pictures, items),
+            }
         )
-    written = ImagePool.write(
-        pool,
-        records,
-        features,
-        encoder=encoder.name,
-        weights_sha256=encoder.weights_sha256,
-        picture_root=pictures,
-        thumbnails=map(work.read_thumbnail, records) if thumbnails else None,
-        rejects=rejects,
-        overwrite=overwrite,
-    )
-    shutil.rmtree(work.path)
-    return EmbedReport(written, len(rejects), n_other, n_embedded / seconds)
+        load = partial(
+            _load,
+            pictures,
+            transform=encoder.transform,
+            thumbnails=thumbnails,
+            source=source,
+            licence=licence,
+        )
+        missing = [number for number in range(len(batches)) if not work.has(number)]
+        n_embedded = sum(len(batches[number]) for number in missing)
+        encoder.module.to(device)
+        started = time.perf_counter()
+        with (
+            tqdm(
+                desc="Embedding",
+                unit=" images",
+                initial=len(items) - n_embedded,
+                total=len(items),
+                disable=None if progress else True,
+            ) as bar,
+            ThreadPoolExecutor(max_workers=workers) as executor,
+        ):
+            for number, outcomes in _load_ahead(executor, load, batches, missing):
+                work.write(number, outcomes, _encode(encoder, outcomes, device))
+                bar.update(len(outcomes))
+        seconds = time.perf_counter() - started
+
+        records, features, unusable = work.collect(len(batches), encoder.dimension)
+        rejects = sorted(rejects + unusable, key=lambda reject: reject.path)
+        n_pictures = len(records) + len(rejects)
+        if not records or len(rejects) / n_pictures > max_rejects:
+            listed = work.path / REJECTS_FILE
+            srsly.write_jsonl(listed, [asdict(reject) for reject in rejects])
+            raise ValueError(
+                f"{len(rejects)} of {n_pictures} pictures were rejected, allowed are "
+                f"{max_rejects:.1%}: see {listed}; mend or remove them, or allow more."
+            )
+        written = ImagePool.write(
+            pool,
+            records,
+            features,
+            encoder=encoder.name,
+            weights_sha256=encoder.weights_sha256,
+            picture_root=pictures,
+            thumbnails=map(work.read_thumbnail, records) if thumbnails else None,
+            rejects=rejects,
+            overwrite=overwrite,
+        )
+        remove_folder(work.path)
+        return EmbedReport(written, len(rejects), n_other, n_embedded / seconds)
 
 
 class _WorkFolder:
@@ -240,14 +241,14 @@ class _WorkFolder:
         shape = (len(records), dimension)
         if not records:
             return records, np.empty(shape, np.float16), rejects
-        features = np.lib.format.open_memmap(
-            self.path / "features.npy", mode="w+", dtype=np.float16, shape=shape
-        )
-        start = 0
-        for part in parts:
-            features[start : start + len(part)] = part
-            start += len(part)
-        return records, features, rejects
+        joined = self.path / "features.npy"
+        # Not through a map: on a full disk that would be a SIGBUS in the place of an error.
+        with joined.open("wb") as file:
+            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                file.write(part.astype("<f2", copy=False).tobytes())
+        return records, np.load(joined, mmap_mode="r", allow_pickle=False), rejects
 
     def read_thumbnail(self, record: ImageRecord) -> bytes:
         return self._thumbnail_file(record).read_bytes()

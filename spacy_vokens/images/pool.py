@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -103,8 +104,6 @@ class ImagePool:
         records = _read_records(path / RECORDS_FILE)
         try:
             check_ids([record.id for record in records])
-            for record in records:
-                _check_relative(record.path)
         except ValueError as error:
             raise _unusable(path / RECORDS_FILE, str(error)) from error
         if len(records) != meta["count"]:
@@ -159,8 +158,7 @@ class ImagePool:
         with folder_written_aside(path, marker=META_FILE, overwrite=overwrite) as folder:
             with np.errstate(over="ignore"):
                 narrow = np.asarray(features, dtype=np.float16)
-            # A sum is finite where all its terms are, and takes no second array of this size.
-            if not np.isfinite(narrow.sum(axis=1, dtype=np.float32)).all():
+            if not _all_finite(narrow):
                 raise ValueError("The features hold values that are not finite in float16.")
             np.save(folder / FEATURES_FILE, narrow, allow_pickle=False)
             srsly.write_jsonl(folder / RECORDS_FILE, [asdict(record) for record in records])
@@ -211,8 +209,9 @@ class ImagePool:
             overwrite=overwrite,
         )
 
-    def require_encoder(self, encoder: str, weights_sha256: str) -> None:
-        """Raise ValueError where another encoder, or other weights, made the features."""
+    def require_encoder(self, encoder: str, weights_sha256: str, dimension: int) -> None:
+        """Raise ValueError where another encoder, or other weights, made the features, or where
+        they have another dimension."""
         wanted, found = (
             (encoder, weights_sha256),
             (self.meta["encoder"], self.meta["weights_sha256"]),
@@ -222,6 +221,12 @@ class ImagePool:
                 f"Features of {encoder} (weights {weights_sha256[:16]}) are needed, but pool "
                 f"{self.path} holds those of {found[0]} ({found[1][:16]}). Embed the pictures with "
                 "the same encoder."
+            )
+        if self.meta["dimension"] != dimension:
+            raise ValueError(
+                f"Features of {dimension} dimensions are needed, but pool {self.path} holds some "
+                f"of {self.meta['dimension']}, by what it calls the same encoder. Embed the "
+                "pictures again."
             )
 
     @property
@@ -258,6 +263,29 @@ class ImagePool:
         """
         (row,) = self.rows([id])
         return (self.path / _thumbnail_file(row)).read_bytes() if self.has_thumbnails else None
+
+
+def parse_records(lines: Iterable[str]) -> list[ImageRecord]:
+    """The records of JSON lines, whose paths stay in their folder.
+
+    raises ValueError: naming the line that is no record.
+    """
+    kinds = {field.name: int if field.type == "int" else str for field in fields(ImageRecord)}
+    records = []
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = json.loads(text)
+            if not isinstance(line, dict) or line.keys() != kinds.keys():
+                raise ValueError(f"it must hold {', '.join(kinds)}")
+            for name, kind in kinds.items():
+                if not isinstance(line[name], kind):
+                    raise ValueError(f"{name!r} must be {kind.__name__}")
+            _check_relative(line["path"])
+        # Brackets nested without end are a RecursionError.
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number}: {error}") from error
+        records.append(ImageRecord(**line))
+    return records
 
 
 def check_id(id: str) -> None:
@@ -308,10 +336,13 @@ def _read_meta(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no image pool: it has no {META_FILE}.")
     try:
         meta = srsly.read_json(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unusable(file, str(error)) from error
     if not isinstance(meta, dict) or meta.get("version") != VERSION:
-        raise _unusable(file, f"it is not of version {VERSION}")
+        found = meta.get("version") if isinstance(meta, dict) else None
+        raise _unusable(
+            file, f"this version of spacy-vokens reads pools of format {VERSION}, found {found!r}"
+        )
     for name, kind in META_TYPES.items():
         if not isinstance(meta.get(name), kind):
             raise _unusable(file, f"{name!r} must be {kind.__name__}, found {meta.get(name)!r}")
@@ -319,19 +350,11 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _read_records(file: Path) -> list[ImageRecord]:
-    kinds = {field.name: int if field.type == "int" else str for field in fields(ImageRecord)}
-    records = []
     try:
-        for number, line in enumerate(srsly.read_jsonl(file), start=1):
-            if not isinstance(line, dict) or line.keys() != kinds.keys():
-                raise ValueError(f"line {number} must hold {', '.join(kinds)}")
-            for name, kind in kinds.items():
-                if not isinstance(line[name], kind):
-                    raise ValueError(f"line {number}: {name!r} must be {kind.__name__}")
-            records.append(ImageRecord(**line))
+        with file.open(encoding="utf-8") as lines:
+            return parse_records(lines)
     except (OSError, ValueError) as error:
         raise _unusable(file, str(error)) from error
-    return records
 
 
 def _open_features(file: Path, meta: dict[str, Any]) -> np.ndarray:
@@ -346,7 +369,16 @@ def _open_features(file: Path, meta: dict[str, Any]) -> np.ndarray:
         )
     if sha256_file(file) != meta["features_sha256"]:
         raise _unusable(file, f"its hash is not the one in {META_FILE}")
+    if not _all_finite(features):
+        raise _unusable(file, "it holds values that are not finite")
     return features
+
+
+def _all_finite(features: np.ndarray) -> bool:
+    # A sum is finite where all its terms are, and takes no second array of this size. It is not
+    # where float16 adds up to too much, so float32 does.
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(features.sum(axis=1, dtype=np.float32)).all())
 
 
 def _unusable(file: Path, problem: str) -> ValueError:

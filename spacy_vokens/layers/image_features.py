@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 from typing import Any
 
@@ -11,10 +9,12 @@ import numpy as np
 import srsly
 from spacy.tokens import Doc
 
+from ..arrays import array_from_bytes, array_to_bytes
 from ..extensions import GIVEN, get_token_values, index_pool
-from ..images.pool import ImagePool
+from ..images.pool import ImagePool, check_ids
 
 logger = logging.getLogger(__name__)
+META_KEYS = ("pool_hash", "encoder", "weights_sha256")
 
 
 class ImageFeatures:
@@ -35,7 +35,7 @@ class ImageFeatures:
     @classmethod
     def from_pool(cls, pool: ImagePool) -> ImageFeatures:
         meta = {"pool_hash": pool.hash}
-        meta |= {key: pool.meta[key] for key in ("encoder", "weights_sha256")}
+        meta |= {key: pool.meta[key] for key in META_KEYS[1:]}
         return cls(list(pool.ids), np.array(pool.features), meta)
 
     @property
@@ -89,25 +89,24 @@ class ImageFeatures:
             )
 
     def to_bytes(self) -> bytes:
-        buffer = io.BytesIO()
-        np.save(buffer, self.features, allow_pickle=False)
-        features = buffer.getvalue()
-        message = {
-            "ids": self.ids,
-            "features": features,
-            "sha256": hashlib.sha256(features).hexdigest(),
-            "meta": self.meta,
-        }
-        return srsly.msgpack_dumps(message)
+        features = array_to_bytes(self.features)
+        return srsly.msgpack_dumps({"ids": self.ids, "features": features, "meta": self.meta})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ImageFeatures:
-        """raises ValueError: when the features are not those that were stored."""
-        message = srsly.msgpack_loads(data)
-        if hashlib.sha256(message["features"]).hexdigest() != message["sha256"]:
+        """raises ValueError: when the bytes are not what `to_bytes` gives."""
+        try:
+            message = srsly.msgpack_loads(data)
+            ids, meta = message["ids"], message["meta"]
+            check_ids(ids)
+            if not all(isinstance(meta[key], str) for key in META_KEYS):
+                raise ValueError(f"{', '.join(META_KEYS)} must be texts")
+            features = array_from_bytes(message["features"], dtype=np.float16, ndim=2)
+            if len(features) != len(ids):
+                raise ValueError(f"{len(ids)} ids have {len(features)} rows of features")
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                "visual_ner: the stored image features are damaged (their sha256 differs). "
-                "Restore the pipeline, or run 'spacy vokens index' on it."
-            )
-        features = np.load(io.BytesIO(message["features"]), allow_pickle=False)
-        return cls(message["ids"], features, message["meta"])
+                f"the image features cannot be used: {error}. Run 'spacy vokens index' on the "
+                "pipeline."
+            ) from error
+        return cls(ids, features, meta)

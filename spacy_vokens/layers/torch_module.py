@@ -11,6 +11,8 @@ from thinc.api import Model, PyTorchGradScaler, PyTorchWrapper_v3, torch2xp, xp2
 from thinc.types import FloatsXdT
 from torch import nn
 
+from . import forks  # noqa: F401  # what computes must also do so in forked processes
+
 
 def torch_layer(
     module: nn.Module,

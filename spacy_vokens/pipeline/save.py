@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from spacy.language import Language
@@ -14,8 +15,13 @@ from ..files import folder_written_aside
 def save_pipeline(nlp: Language, path: Path) -> None:
     """Write a pipeline aside and move it into place, over an older pipeline if there is one.
 
+    What is written tells nothing of the folders that its transformers were loaded from: equal
+    pipelines are stored as equal bytes.
+
     raises FileExistsError: where `path` holds something that is no pipeline.
     """
+    for shim in _transformers(nlp):
+        shim._model.config._name_or_path = ""
     with folder_written_aside(path, marker="meta.json", overwrite=True) as aside:
         nlp.to_disk(aside)
 
@@ -27,12 +33,14 @@ def halve_transformers(nlp: Language) -> int:
 
     returns: how many transformers there were.
     """
-    n_halved = 0
+    shims = list(_transformers(nlp))
+    for shim in shims:
+        shim._model.half()
+    return len(shims)
+
+
+def _transformers(nlp: Language) -> Iterator[HFShim]:
     for _, pipe in nlp.pipeline:
         model = getattr(pipe, "model", None)
         for node in model.walk() if isinstance(model, Model) else ():
-            for shim in node.shims:
-                if isinstance(shim, HFShim):
-                    shim._model.half()
-                    n_halved += 1
-    return n_halved
+            yield from (shim for shim in node.shims if isinstance(shim, HFShim))

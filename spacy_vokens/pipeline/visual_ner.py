@@ -28,6 +28,8 @@ from .batches import batches_by_length
 from .file_pipe import FilePipe
 
 logger = logging.getLogger(__name__)
+# The CRF scores every pair of tags, of which there are two a label.
+MAX_LABELS = 1000
 
 DEFAULT_CONFIG = """
 [model]
@@ -260,7 +262,7 @@ class VisualNer(FilePipe):
         if self.images is None:
             return
         known = self.images.meta
-        pool.require_encoder(known["encoder"], known["weights_sha256"])
+        pool.require_encoder(known["encoder"], known["weights_sha256"], self.images.width)
         self.model.attrs["images"] = ImageFeatures.from_pool(pool)
 
     def _check_retriever(self, nlp: Language | None) -> None:
@@ -292,10 +294,7 @@ class VisualNer(FilePipe):
         return super().to_files() | ({"images": images.to_bytes()} if images is not None else {})
 
     def from_files(self, files: dict[str, bytes], exclude: Collection[str] = ()) -> None:
-        """Restore what `to_files` gave.
-
-        raises ValueError: when the image features are damaged.
-        """
+        """Restore what `to_files` gave."""
         super().from_files(files, exclude)
         if "images" not in exclude:
             stored = files.get("images")
@@ -305,8 +304,15 @@ class VisualNer(FilePipe):
 
     def build_layers(self) -> None:
         """Make the head and the CRF."""
-        if self.cfg:
-            build_head(self.model, self.cfg["width"], self.cfg["image_width"], len(self.labels))
+        if not self.cfg:
+            return
+        labels = self.cfg.get("labels")
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise ValueError("cfg.json: labels must be a list of texts.")
+        if len(labels) > MAX_LABELS:
+            raise ValueError(f"cfg.json: {len(labels)} labels are more than {MAX_LABELS}.")
+        width, image_width = self.get_width("width"), self.get_width("image_width")
+        build_head(self.model, width, image_width, len(labels))
 
     # Helpers
 

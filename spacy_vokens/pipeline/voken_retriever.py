@@ -259,7 +259,9 @@ class VokenRetriever(FilePipe):
         raises ValueError: when another image encoder made the features than those of training.
         """
         self._require_towers()
-        pool.require_encoder(self.cfg["encoder"], self.cfg["weights_sha256"])
+        pool.require_encoder(
+            self.cfg["encoder"], self.cfg["weights_sha256"], self.get_width("image_width")
+        )
         self.index = VokenIndex.from_pool(pool, self._image_keys(pool.features))
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
@@ -351,10 +353,7 @@ class VokenRetriever(FilePipe):
         return super().to_files() | (self.index.to_files() if self.index else {})
 
     def from_files(self, files: dict[str, bytes], exclude: Collection[str] = ()) -> None:
-        """Restore what `to_files` gave.
-
-        raises ValueError: when a file of the index is missing or damaged.
-        """
+        """Restore what `to_files` gave."""
         super().from_files(files, exclude)
         if not {Path(name).stem for name in VokenIndex.FILES} & set(exclude):
             self.index = VokenIndex.from_files(files) if "meta.json" in files else None
@@ -362,7 +361,7 @@ class VokenRetriever(FilePipe):
     def build_layers(self) -> None:
         """Make the towers."""
         if self.cfg:
-            build_towers(self.model, self.cfg["text_width"], self.cfg["image_width"])
+            build_towers(self.model, self.get_width("text_width"), self.get_width("image_width"))
 
     # Helpers
 

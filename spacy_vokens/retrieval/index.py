@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from dataclasses import asdict
@@ -15,10 +14,11 @@ import numpy as np
 import srsly
 from numpy.typing import NDArray
 
-from ..images.pool import ImagePool, ImageRecord
+from ..arrays import array_from_bytes, array_to_bytes
+from ..images.pool import ImagePool, ImageRecord, check_ids, parse_records
 from .picture import Picture
 
-FORMAT_VERSION = 1
+META_KEYS = ("pool_hash", "encoder", "weights_sha256", "picture_root")
 
 
 class VokenIndex:
@@ -126,39 +126,46 @@ class VokenIndex:
 
     def to_files(self) -> dict[str, bytes]:
         """The index as `FILES`, by name."""
-        buffer = io.BytesIO()
-        np.save(buffer, self.keys, allow_pickle=False)
-        files = {
-            "keys.npy": buffer.getvalue(),
-            "images.jsonl": "".join(
-                json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in self.records
-            ).encode(),
+        lines = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in self.records]
+        return {
+            "keys.npy": array_to_bytes(self.keys),
+            "images.jsonl": "".join(lines).encode(),
             "thumbnails.msgpack": srsly.msgpack_dumps(self.thumbnails),
+            "meta.json": json.dumps(self.meta, indent=1).encode(),
         }
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        meta = {"version": FORMAT_VERSION, **self.meta, "sha256": hashes}
-        return {**files, "meta.json": json.dumps(meta, indent=1).encode()}
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> VokenIndex:
         """Read what `to_files` gave.
 
-        raises ValueError: naming the file that is missing or damaged.
+        raises KeyError: when a file is missing.
+        raises ValueError: naming the file that is not what it should be.
         """
-        meta = json.loads(files["meta.json"])
-        if meta.pop("version") != FORMAT_VERSION:
-            raise ValueError("the index was written by another version: run 'spacy vokens index'.")
-        for name, expected in meta.pop("sha256").items():
-            if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
-                raise ValueError(
-                    f"the index's {name} is missing or damaged (its sha256 is not the one in "
-                    "meta.json): restore it, or run 'spacy vokens index'."
-                )
-        keys = np.load(io.BytesIO(files["keys.npy"]), allow_pickle=False)
-        # Not `splitlines`: a text may hold a line separator of Unicode's.
-        lines = files["images.jsonl"].decode().split("\n")[:-1]
-        records = [ImageRecord(**json.loads(line)) for line in lines]
-        return cls(keys, records, srsly.msgpack_loads(files["thumbnails.msgpack"]), meta)
+        name = "meta.json"
+        try:
+            meta = json.loads(files[name])
+            if not isinstance(meta, dict) or not all(
+                isinstance(meta.get(k), str) for k in META_KEYS
+            ):
+                raise ValueError(f"it must hold the texts {', '.join(META_KEYS)}")
+            name = "keys.npy"
+            keys = array_from_bytes(files[name], dtype=np.float32, ndim=2)
+            name = "images.jsonl"
+            # Not `splitlines`: a text may hold a line separator of Unicode's.
+            records = parse_records(files[name].decode().split("\n")[:-1])
+            check_ids([record.id for record in records])
+            name = "thumbnails.msgpack"
+            thumbnails = srsly.msgpack_loads(files[name])
+            if not isinstance(thumbnails, dict) or not all(
+                isinstance(thumbnail, bytes) for thumbnail in thumbnails.values()
+            ):
+                raise ValueError("it must hold bytes by image id")
+        # Brackets nested without end are a RecursionError.
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{name} cannot be used: {error}. Run 'spacy vokens index'."
+            ) from error
+        return cls(keys, records, thumbnails, meta)
 
     def __getstate__(self) -> dict[str, Any]:
         # FAISS would pickle a second copy of the keys.

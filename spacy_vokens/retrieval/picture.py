@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from ..files import sha256_file
-from ..images.decode import open_picture
+from ..images.decode import PictureError, open_picture, read_picture
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,14 @@ class Picture:
         raises FileNotFoundError: if there is neither.
         raises PictureError: if it cannot be read as a picture.
         """
-        # The path may be another machine's, and name another file on this one.
-        if self.path is not None and self.path.is_file() and sha256_file(self.path) == self.sha256:
-            return open_picture(self.path)
+        if self.path is not None:
+            try:
+                data = read_picture(self.path)
+            except PictureError:
+                data = b""
+            # The path may be another machine's, and name another file on this one.
+            if hashlib.sha256(data).hexdigest() == self.sha256:
+                return open_picture(data)
         if self.thumbnail is not None:
             return open_picture(self.thumbnail)
         where = "no file is known" if self.path is None else f"it is not in {self.path}"

@@ -188,7 +188,7 @@ def test_pickled_features_are_not_loaded(tmp_path: Path) -> None:
         ('"path":"a.jpg"', '"path":"../../a.jpg"', "leads out"),
         ('"path":"a.jpg"', '"path":"C:/a.jpg"', "leads out"),
         ('"width":24', '"width":"24"', "line 1: 'width' must be int"),
-        ('"width":24,', "", "line 1 must hold id, path"),
+        ('"width":24,', "", "line 1: it must hold id, path"),
         ('{"id":"a"', '"id":"a"', r"images\.jsonl cannot be used"),
     ],
 )
@@ -205,7 +205,7 @@ def test_changed_records(tmp_path: Path, old: str, new: str, message: str) -> No
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"version": 2}, "not of version 1"),
+        ({"version": 2}, "reads pools of format 1, found 2"),
         ({"count": 4}, "3 records, but meta.json counts 4"),
         ({"dimension": 5}, "not float16 of shape"),
         ({"dimension": None}, "'dimension' must be int"),

@@ -1,0 +1,51 @@
+"""`n_process` after the parent has computed: OpenMP's threads do not outlive a fork."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+
+from spacy_vokens.extensions import get_token_values
+
+TEXTS = ["a red cat in paris", "we see the dog !", "", "fish"]
+SCRIPT = """
+import multiprocessing, sys
+import faiss, spacy, torch
+
+if __name__ == "__main__":
+    path, method, *texts = sys.argv[1:]
+    torch.set_num_threads(2)
+    faiss.omp_set_num_threads(2)
+    nlp = spacy.load(path)
+    # Enough for OpenMP to use its threads.
+    alone = list(nlp.pipe(texts * 200))
+    torch.softmax(torch.randn(2000, 2000), -1)
+    multiprocessing.set_start_method(method)
+    together = list(nlp.pipe(texts * 2, n_process=2, batch_size=3))
+    for doc in together[: len(texts)]:
+        print([token._.voken for token in doc], [(e.start, e.end, e.label_) for e in doc.ents])
+    assert torch.get_num_threads() == 2, "the parent keeps its threads"
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_after_the_parent_has_computed(pipeline_path: Path, tmp_path: Path, method: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    result = subprocess.run(
+        [sys.executable, script, pipeline_path, method, *TEXTS],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert result.returncode == 0, result.stderr
+    nlp = spacy.load(pipeline_path)
+    expected = [
+        f"{get_token_values(doc, 'voken')} {[(e.start, e.end, e.label_) for e in doc.ents]}"
+        for doc in map(nlp, TEXTS)
+    ]
+    assert result.stdout.splitlines() == expected
