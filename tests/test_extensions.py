@@ -123,3 +123,24 @@ def test_values_follow_their_tokens_when_others_are_merged(doc: Doc) -> None:
         retokenizer.merge(doc[1:3])
     assert [token.text for token in doc] == ["we", "see a", "cat"]
     assert get_token_values(doc, "voken") == ["w", "s", "c"]
+
+
+def test_values_follow_their_tokens_when_one_is_split(doc: Doc) -> None:
+    set_token_values(doc, "voken", ["w", "s", "a", "c"])
+    with doc.retokenize() as retokenizer:
+        retokenizer.split(doc[3], ["c", "at"], heads=[(doc[3], 1), doc[2]])
+    assert get_token_values(doc, "voken") == ["w", "s", "a", "c", None]
+
+
+def test_parts_and_wholes_keep_what_spacy_keeps(doc: Doc) -> None:
+    """Values of tokens, where spaCy is asked for them; of documents, none."""
+    set_token_values(doc, "voken", ["w", "s", "a", "c"])
+    doc._.voken_index = "0123-4567"
+    part = doc[1:3].as_doc(copy_user_data=True)
+    assert get_token_values(part, "voken") == ["s", "a"]
+    assert get_token_values(doc[1:3].as_doc(), "voken") == [None, None]
+    with pytest.warns(UserWarning, match="W101"):
+        whole = Doc.from_docs([doc, doc])
+    assert get_token_values(whole, "voken") == ["w", "s", "a", "c"] * 2
+    assert part._.voken_index is None
+    assert whole._.voken_index is None

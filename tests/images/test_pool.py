@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacy_vokens.files import sha256_file
 from spacy_vokens.images.pool import ImagePool, ImageRecord, Reject, check_id, hash_ids
 
 IDS = ["a", "b/c", "flags/türkiye"]
@@ -219,6 +220,60 @@ def test_changed_meta(tmp_path: Path, values: dict, message: str) -> None:
     edit_json(tmp_path / "pool/meta.json", **values)
     with pytest.raises(ValueError, match=message):
         ImagePool.open(tmp_path / "pool")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite(tmp_path: Path, value: float) -> None:
+    write(tmp_path / "pool")
+    file = tmp_path / "pool/features.npy"
+    features = np.load(file)
+    features[1, 2] = value
+    np.save(file, features)
+    edit_json(tmp_path / "pool/meta.json", features_sha256=sha256_file(file))
+    with pytest.raises(ValueError, match=r"features\.npy cannot be used: it holds values that"):
+        ImagePool.open(tmp_path / "pool")
+
+
+def test_size_that_is_only_claimed(tmp_path: Path) -> None:
+    write(tmp_path / "pool")
+    file = tmp_path / "pool/features.npy"
+    with file.open("wb") as features:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (3, 10**14)}
+        np.lib.format.write_array_header_1_0(features, header)
+    edit_json(tmp_path / "pool/meta.json", dimension=10**14)
+    with pytest.raises(ValueError, match=r"features\.npy cannot be used"):
+        ImagePool.open(tmp_path / "pool")
+
+
+def test_a_pool_without_pictures(tmp_path: Path) -> None:
+    write(tmp_path / "pool")
+    (tmp_path / "pool/images.jsonl").write_text("")
+    with pytest.raises(ValueError, match=r"images\.jsonl cannot be used: there is no image"):
+        ImagePool.open(tmp_path / "pool")
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, "{", "null", '"id"', "7" * 5000, "\x00"], ids=lambda line: line[:3]
+)
+def test_a_line_of_something_else(tmp_path: Path, line: str) -> None:
+    write(tmp_path / "pool")
+    with (tmp_path / "pool/images.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    with pytest.raises(ValueError, match=r"images\.jsonl cannot be used: line 4"):
+        ImagePool.open(tmp_path / "pool")
+
+
+def test_encoder_and_dimension_must_be_those_asked_for(tmp_path: Path) -> None:
+    pool = write(tmp_path / "pool")
+    encoder, weights, dimension = (pool.meta[k] for k in ("encoder", "weights_sha256", "dimension"))
+    pool.require_encoder(encoder, weights, dimension)
+    for asked, message in (
+        (("other", weights, dimension), "Features of other"),
+        ((encoder, "f" * 64, dimension), "weights ffff"),
+        ((encoder, weights, dimension + 1), f"Features of {dimension + 1} dimensions are needed"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pool.require_encoder(*asked)
 
 
 @pytest.mark.parametrize("name", ["meta.json", "images.jsonl", "features.npy"])

@@ -403,3 +403,16 @@ def test_saved_pipeline_without_its_retriever(
     nlp = spacy.load(tmp_path, exclude=["voken_retriever"])
     assert bio_tags(nlp("we see anna .")) == ["O", "O", "B-PER", "O"]
     assert "text alone" in caplog.text
+
+
+def test_one_picture_in_the_pool(
+    make_tagger: Make, vokenizer: Language, make_pool: Callable[..., ImagePool]
+) -> None:
+    nlp = make_tagger("VisualAttention", into=vokenizer)
+    for name in ("voken_retriever", "visual_ner"):
+        nlp.get_pipe(name).set_pool(make_pool(("cow",)))
+    nlp.get_pipe("voken_retriever").top_k = 3
+    doc = nlp("a red cat .")
+    assert get_token_values(doc, "voken") == ["cow", "cow", "cow", None]
+    assert [len(vokens or ()) for vokens in get_token_values(doc, "vokens")] == [1, 1, 1, 0]
+    assert np.isfinite(get_token_values(doc, "visual_gate")).all()
