@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,6 +102,9 @@ def _read_conll(input_path: Path, output_path: Path, rename: list[str]) -> dict[
         paths = {path: output_path / f"{path.stem}.spacy" for path in files}
         if not paths:
             raise ValueError(f"{input_path} holds no .txt and no .conll file.")
+        for path, other in pairwise(files):
+            if path.stem == other.stem:
+                raise ValueError(f"{path} and {other} would both become {paths[path]}: rename one.")
     elif output_path.suffix == ".spacy":
         paths = {input_path: output_path}
     else:

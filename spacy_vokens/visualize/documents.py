@@ -9,6 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..corpus.docbin import load_docs
+from ..corpus.lines import read_lines
 from ..corpus.readers import blank_copy
 
 
@@ -18,11 +19,11 @@ def read_documents(path: Path, nlp: Language) -> list[Doc]:
     path: a UTF-8 `.txt` file with one text a line (empty lines are left out), or a `.spacy`
         corpus, whose documents keep their tokens, image ids, raw tags and vokens.
     nlp: the pipeline, for its tokenizer and vocabulary.
-    raises ValueError: if the file is neither, or holds no document.
+    raises ValueError: if the file is neither, or holds no document; or as `read_lines` and
+        `load_docs` do.
     """
     if path.suffix == ".txt":
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-        docs = [nlp.make_doc(line.strip()) for line in lines if line.strip()]
+        docs = [nlp.make_doc(text) for _, line in read_lines(path) if (text := line.strip())]
     elif path.suffix == ".spacy":
         docs = [blank_copy(doc) for doc in load_docs(path, nlp.vocab)]
     else:
