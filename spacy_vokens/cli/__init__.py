@@ -3,8 +3,12 @@ heavy may be imported at the top of any module here."""
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+
 from spacy.cli._util import app as spacy_app
 from typer import Typer
+from wasabi import msg
 
 from .convert import convert
 from .embed_images import embed_images
@@ -31,5 +35,22 @@ for command in (
     shrink,
 ):
     app.command(command.__name__.replace("_", "-"))(command)
+
+
+@app.callback()
+def see_to_the_encoding() -> None:
+    """Print names that the terminal cannot show; refuse arguments that Python cannot read."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    for argument in sys.argv[1:]:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            msg.fail(
+                f"Cannot read the argument {argument}",
+                f"This locale's encoding is {sys.getfilesystemencoding()}: set PYTHONUTF8=1.",
+                exits=1,
+            )
+
 
 spacy_app.add_typer(app)

@@ -57,7 +57,9 @@ def embed_images(
     """
     from ..images.embed import embed_pictures
     from ..images.encoders import load_encoder
+    from .device import torch_device
 
+    device = torch_device(gpu_id)
     try:
         loaded = load_encoder(encoder, weights)
         report = embed_pictures(
@@ -71,7 +73,7 @@ def embed_images(
             licence=licence,
             max_rejects=max_rejects,
             overwrite=overwrite,
-            device="cpu" if gpu_id < 0 else f"cuda:{gpu_id}",
+            device=device,
             progress=True,
         )
     except (OSError, ValueError) as error:

@@ -42,15 +42,15 @@ def evaluate(
     pipeline's retriever has indexed, or with --pool: how well these are retrieved, against chance.
     """
     import spacy
-    from spacy.cli._util import setup_gpu
 
     from ..corpus.evaluate import evaluate_entities, evaluate_retrieval
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file
     from ..images.pool import ImagePool
+    from .device import use_device
     from .load import find_retriever
 
-    setup_gpu(gpu_id, silent=False)
+    use_device(gpu_id)
     try:
         nlp = spacy.load(model)
         examples = list(Corpus(corpus)(nlp))

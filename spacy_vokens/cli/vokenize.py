@@ -21,15 +21,15 @@ def vokenize(
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
     """Annotate a corpus with vokens; tokens, entities, image ids and raw tags stay as they are."""
-    from spacy.cli._util import setup_gpu
     from tqdm import tqdm
 
     from ..corpus.docbin import corpus_files, load_docs, save_docs
     from ..extensions import get_token_values
     from ..files import sole_writer
+    from .device import use_device
     from .load import load_with_retriever
 
-    setup_gpu(gpu_id, silent=False)
+    use_device(gpu_id)
     rows = []
     try:
         with sole_writer(output):

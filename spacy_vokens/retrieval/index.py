@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import asdict
 from functools import cached_property
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -173,12 +174,18 @@ class VokenIndex:
 
     @cached_property
     def _faiss(self) -> Any:
+        one_of = "one of 'spacy-vokens[cpu]' and 'spacy-vokens[gpu]'"
+        packages = sorted(set(packages_distributions().get("faiss", ())))
+        if len(packages) > 1:
+            raise ImportError(
+                f"{' and '.join(packages)} are installed, and each has written over files of the "
+                f"other: uninstall them all, then install {one_of}."
+            )
         try:
             import faiss
         except ImportError:
-            raise ImportError(
-                "Searching needs FAISS: install one of 'spacy-vokens[cpu]' and 'spacy-vokens[gpu]'."
-            ) from None
+            raise ImportError(f"Searching needs FAISS: install {one_of}.") from None
+        # On the CPU with either package: exact search in so few dimensions is cheap there.
         index = faiss.IndexFlatIP(self.keys.shape[1])
         index.add(self.keys)
         return index

@@ -1,0 +1,246 @@
+"""Machines that lack something: a GPU, FAISS, cores, a temporary folder, UTF-8, permissions."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import spacy
+import torch
+from PIL import Image
+from spacy.language import Language
+from typer.testing import CliRunner, Result
+
+import spacy_vokens
+from spacy_vokens.cli import app
+from spacy_vokens.corpus.docbin import save_docs
+
+SOURCES = sorted(Path(spacy_vokens.__file__).parent.rglob("*.py"))
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+
+# Runs `spacy vokens` for each part of the arguments, and the model that they end with.
+CHAIN = """
+import os, sys
+from itertools import groupby
+import torch
+from torch import nn
+from spacy_vokens.cli import app
+from spacy_vokens.images.encoders import ImageEncoder, image_encoders
+
+@image_encoders.register("tiny")
+def two_pixels(model, weights):
+    def transform(image):
+        return torch.tensor([*image.resize((2, 1)).get_flattened_data()]).T.reshape(3, 1, 2) / 255
+    return ImageEncoder("tiny", nn.Flatten(), transform, 6, "1" * 64)
+
+if "ONE_CORE" in os.environ and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+*commands, model = sys.argv[1:]
+for is_end, command in groupby(commands, ";".__eq__):
+    if not is_end:
+        app([*command], standalone_mode=False)
+import spacy
+doc = spacy.load(model)("a dog !")
+print(ascii([token._.voken for token in doc]))
+"""
+COMMANDS = [
+    ["embed-images", "Schöne Bilder", "Bildersammlung ü", "--encoder", "tiny"],
+    ["convert", "Bildtexte ä.tsv", "Korpus ö"],
+    ["convert", "Sätze.txt", "Sätze.spacy"],
+    ["index", "Vokenizer ß", "Bildersammlung ü", "Modell für Bilder"],
+    ["vokenize", "Modell für Bilder", "Korpus ö", "Korpus mit Vokens"],
+    ["search", "Modell für Bilder", "Ein schöner Hund"],
+    ["evaluate", "Modell für Bilder", "Korpus ö/dev.spacy", "--output", "Maße.json"],
+    ["table", "Maße.json", "--output", "Tabelle.md", "--title", "Größe"],
+    ["visualize", "Modell für Bilder", "Zeilen.txt", "-o", "Seite für alle.html"],
+]
+PICTURES = {"Öl": "navy", "Straße": "gray", "Äpfel": "lime"}
+# What is written, and where, while a pipeline is loaded and used.
+WRITTEN = """
+import json, os, sys
+written = []
+def note(event, args):
+    if event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        written.append(str(args[0]))
+    elif event in ("os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink", "os.truncate"):
+        written.append(str(args[0]))
+sys.addaudithook(note)
+import spacy
+doc = spacy.load(sys.argv[1])("a dog !")
+print(json.dumps({"written": written, "voken": doc[1]._.voken}))
+"""
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def words_of(result: Result) -> str:
+    # wasabi wraps long lines.
+    return " ".join(result.output.split())
+
+
+def run(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-B", script, *arguments],
+        env=os.environ | environment,
+        cwd=script.parent,
+        capture_output=True,
+        check=False,
+    )
+
+
+def same(name: str) -> str:
+    return name
+
+
+def in_ascii(name: str) -> str:
+    return name.encode("ascii", "replace").decode().replace("?", "_")
+
+
+@pytest.fixture
+def write_inputs(tmp_path: Path, vokenizer: Language) -> Callable[..., Path]:
+    """Write what `COMMANDS` read, and the script that runs them; umlauts in folders and texts."""
+
+    def write(name: Callable[[str], str]) -> Path:
+        folder = tmp_path / "Übung macht den Meister"
+        pictures = folder / name("Schöne Bilder")
+        pictures.mkdir(parents=True)
+        lines = ["image\tsplit\tcaption"]
+        for picture, color in PICTURES.items():
+            Image.new("RGB", (8, 8), color).save(pictures / f"{name(picture)}.png")
+            lines.append(f"{name(picture)}.png\tdev\tein Bild für {picture}")
+        (folder / name("Bildtexte ä.tsv")).write_text("\n".join(lines), encoding="utf-8")
+        (folder / name("Sätze.txt")).write_text("IMGID:Öl\nKöln\tB-LOC\n", encoding="utf-8")
+        (folder / "Zeilen.txt").write_text("Grüße aus Köln\n", encoding="utf-8")
+        (folder / "chain.py").write_text(CHAIN, encoding="utf-8")
+        vokenizer.to_disk(folder / name("Vokenizer ß"))
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [
+        pytest.param(same, {"ONE_CORE": "1", "TMPDIR": "/absent"}, id="one core and no TMPDIR"),
+        pytest.param(
+            in_ascii,
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+            id="locale without UTF-8",
+        ),
+    ],
+)
+def test_every_command_works(
+    write_inputs: Callable[..., Path], name: Callable[[str], str], environment: dict[str, str]
+) -> None:
+    folder = write_inputs(name)
+    commands = [name(argument) for command in COMMANDS for argument in (*command, ";")]
+    result = run(folder / "chain.py", *commands, name("Modell für Bilder"), **environment)
+    assert result.returncode == 0, result.stderr.decode(errors="replace")
+    assert "Grüße" in (folder / name("Seite für alle.html")).read_text(encoding="utf-8")
+    assert name("# Größe") in (folder / "Tabelle.md").read_text(encoding="utf-8")
+    vokens = ast.literal_eval(result.stdout.decode("ascii", "replace").splitlines()[-1])
+    assert set(vokens[:2]) <= {name(picture) for picture in PICTURES}
+    # What was written aside has become the output.
+    assert list(folder.rglob(".*")) == []
+
+
+def test_an_argument_that_the_locale_cannot_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # What becomes of "Schöne Bilder" where names are ASCII.
+    monkeypatch.setattr(sys, "argv", ["spacy", "Sch\udcc3\udcb6ne Bilder"])
+    result = invoke("embed-images", tmp_path, tmp_path / "pool")
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert r"Cannot read the argument Sch\udcc3\udcb6ne Bilder" in words_of(result)
+    assert "set PYTHONUTF8=1" in words_of(result)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_every_text_file_is_opened_with_its_encoding(source: Path) -> None:
+    for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, (ast.Attribute, ast.Name)):
+            continue
+        called = call.func.id if isinstance(call.func, ast.Name) else call.func.attr
+        binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in call.args)
+        if called in ("read_text", "write_text") or (
+            ast.unparse(call.func) in ("open", "path.open", "file.open") and not binary
+        ):
+            assert "encoding" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
+
+
+def test_loading_a_pipeline_writes_nothing(vokenizer_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "load.py").write_text(WRITTEN, encoding="utf-8")
+    result = run(tmp_path / "load.py", str(vokenizer_path))
+    assert result.returncode == 0, result.stderr.decode()
+    found = json.loads(result.stdout)
+    assert found["voken"] == "dog"
+    places = (str(vokenizer_path), str(Path(spacy_vokens.__file__).parent))
+    assert [path for path in found["written"] if path.startswith(places)] == []
+
+
+@no_gpu
+@pytest.mark.parametrize("command", ["vokenize", "evaluate", "embed-images"])
+def test_a_gpu_that_is_not_there(command: str, vokenizer_path: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
+    corpus, output = tmp_path / "corpus.spacy", tmp_path / "output"
+    save_docs([spacy.blank("en")("a dog")], corpus)
+    arguments = {
+        "vokenize": (vokenizer_path, corpus, output),
+        "evaluate": (vokenizer_path, corpus, "--output", output),
+        "embed-images": (tmp_path, output),
+    }
+    result = invoke(command, *arguments[command], "--gpu-id", 0)
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert "Cannot use GPU 0" in words_of(result)
+    assert "leave out --gpu-id" in words_of(result)
+    assert not output.exists()
+
+
+def test_a_gpu_of_another_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    result = invoke("embed-images", tmp_path, tmp_path / "pool", "--gpu-id", 1)
+    assert result.exit_code == 1
+    assert "finds 1 CUDA devices" in words_of(result)
+
+
+@pytest.fixture
+def no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Python's own mark for a module that cannot be imported.
+    monkeypatch.setitem(sys.modules, "faiss", None)
+
+
+@pytest.fixture
+def both_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("faiss-cpu", "faiss-gpu"):
+        installed = tmp_path / f"{name.replace('-', '_')}-1.15.1.dist-info"
+        installed.mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.15.1\n"
+        (installed / "METADATA").write_text(metadata, encoding="utf-8")
+        (installed / "top_level.txt").write_text("faiss\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"),
+    [
+        ("no_faiss", "Searching needs FAISS"),
+        ("both_faiss", "faiss-cpu and faiss-gpu are installed"),
+    ],
+)
+def test_not_one_faiss(
+    installed: str, message: str, vokenizer_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(installed)
+    result = invoke("search", vokenizer_path, "a dog")
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert message in words_of(result)
+    assert re.search(r"install one of 'spacy-vokens\[cpu\]' and '.*\[gpu\]'", words_of(result))
