@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from wasabi import msg
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+    from ..pipeline.voken_retriever import VokenRetriever
 
 
 def vokenize(
@@ -20,7 +25,11 @@ def vokenize(
     ],
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
-    """Annotate a corpus with vokens; tokens, entities, image ids and raw tags stay as they are."""
+    """Annotate a corpus with vokens; tokens, entities, image ids and raw tags stay as they are.
+
+    "Own picture" is the share of vokens that are the picture that came with the document, among
+    the documents whose picture the index has.
+    """
     from spacy.cli._util import setup_gpu
     from tqdm import tqdm
 
@@ -45,9 +54,31 @@ def vokenize(
             vokens = [v for doc in docs for v in get_token_values(doc, "voken") if v is not None]
             share = len(vokens) / max(1, n_tokens)
             speed = n_tokens / max(seconds, 1e-9)
-            counts = (len(docs), n_tokens, f"{share:.1%}", len(set(vokens)), f"{speed:,.0f}")
-            rows.append((str(target), *counts))
+            counts = (len(docs), n_tokens, f"{share:.1%}", len(set(vokens)))
+            own = f"{sum(taken) / len(taken):.1%}" if (taken := _is_own(docs, retriever)) else "-"
+            rows.append((str(target), *counts, own, f"{speed:,.0f}"))
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not vokenize {corpus}", str(error), exits=1)
-    header = ("Corpus", "Docs", "Tokens", "With a voken", "Distinct pictures", "Tokens/s")
-    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r", "r", "r"))
+    header = (
+        "Corpus",
+        "Docs",
+        "Tokens",
+        "With a voken",
+        "Distinct pictures",
+        "Own picture",
+        "Tokens/s",
+    )
+    msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
+
+
+def _is_own(docs: list[Doc], retriever: VokenRetriever) -> list[bool]:
+    """Whether a voken is its document's own picture, for documents whose picture is indexed."""
+    from ..extensions import get_token_values
+
+    return [
+        voken == doc._.image_id
+        for doc in docs
+        if retriever.index is not None and doc._.image_id in retriever.index
+        for voken in get_token_values(doc, "voken")
+        if voken is not None
+    ]
