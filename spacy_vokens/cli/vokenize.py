@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from wasabi import msg
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+    from ..pipeline.voken_retriever import VokenRetriever
 
 
 def vokenize(
@@ -20,11 +26,12 @@ def vokenize(
     ],
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
-    """Annotate a corpus with vokens; tokens, entities, image ids and raw tags stay as they are."""
-    from tqdm import tqdm
+    """Annotate a corpus with vokens; tokens, entities, image ids and raw tags stay as they are.
 
-    from ..corpus.docbin import corpus_files, load_docs, save_docs
-    from ..extensions import get_token_values
+    "Own picture" is the share of vokens that are the picture that came with the document, among
+    the documents whose picture the index has.
+    """
+    from ..corpus.docbin import corpus_files
     from ..files import sole_writer
     from .device import use_device
     from .load import load_with_retriever
@@ -36,22 +43,54 @@ def vokenize(
             nlp, retriever = load_with_retriever(model)
             for source in corpus_files(corpus):
                 target = output / source.relative_to(corpus) if corpus.is_dir() else output
-                docs = load_docs(source, nlp.vocab)
-                n_tokens = sum(map(len, docs))
-                start = time.perf_counter()
-                with tqdm(total=n_tokens, unit=" tokens", disable=None, leave=False) as progress:
-                    for doc in retriever.pipe(iter(docs), batch_size=nlp.batch_size):
-                        progress.update(len(doc))
-                seconds = time.perf_counter() - start
-                save_docs(docs, target)
-                vokens = [
-                    v for doc in docs for v in get_token_values(doc, "voken") if v is not None
-                ]
-                share = len(vokens) / max(1, n_tokens)
-                speed = n_tokens / max(seconds, 1e-9)
-                counts = (len(docs), n_tokens, f"{share:.1%}", len(set(vokens)), f"{speed:,.0f}")
-                rows.append((str(target), *counts))
+                rows.append(_vokenize_file(nlp, retriever, source, target))
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Could not vokenize {corpus}", str(error), exits=1)
-    header = ("Corpus", "Docs", "Tokens", "With a voken", "Distinct pictures", "Tokens/s")
-    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r", "r", "r"))
+    header = (
+        "Corpus",
+        "Docs",
+        "Tokens",
+        "With a voken",
+        "Distinct pictures",
+        "Own picture",
+        "Tokens/s",
+    )
+    msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
+
+
+def _vokenize_file(
+    nlp: Language, retriever: VokenRetriever, source: Path, target: Path
+) -> tuple[Any, ...]:
+    """Write the vokenized corpus, and return its row of the table."""
+    from tqdm import tqdm
+
+    from ..corpus.docbin import load_docs, save_docs
+    from ..extensions import get_token_values
+
+    docs = load_docs(source, nlp.vocab)
+    n_tokens = sum(map(len, docs))
+    start = time.perf_counter()
+    with tqdm(total=n_tokens, unit=" tokens", disable=None, leave=False) as progress:
+        for doc in retriever.pipe(iter(docs), batch_size=nlp.batch_size):
+            progress.update(len(doc))
+    seconds = time.perf_counter() - start
+    save_docs(docs, target)
+    vokens = [v for doc in docs for v in get_token_values(doc, "voken") if v is not None]
+    share = len(vokens) / max(1, n_tokens)
+    speed = n_tokens / max(seconds, 1e-9)
+    own = f"{sum(taken) / len(taken):.1%}" if (taken := _is_own(docs, retriever)) else "-"
+    counts = (len(docs), n_tokens, f"{share:.1%}", len(set(vokens)))
+    return (str(target), *counts, own, f"{speed:,.0f}")
+
+
+def _is_own(docs: list[Doc], retriever: VokenRetriever) -> list[bool]:
+    """Whether a voken is its document's own picture, for documents whose picture is indexed."""
+    from ..extensions import get_token_values
+
+    return [
+        voken == doc._.image_id
+        for doc in docs
+        if retriever.index is not None and doc._.image_id in retriever.index
+        for voken in get_token_values(doc, "voken")
+        if voken is not None
+    ]

@@ -69,6 +69,7 @@ stride = 96
         "threshold": None,
         "skip": ["is_space", "is_punct"],
         "overwrite": False,
+        "exclude_own": False,
     },
 )
 def make_voken_retriever(
@@ -79,6 +80,7 @@ def make_voken_retriever(
     threshold: float | None,
     skip: list[str],
     overwrite: bool,
+    exclude_own: bool,
 ) -> VokenRetriever:
     """Make the component `voken_retriever`; the settings are those of `VokenRetriever`."""
     return VokenRetriever(
@@ -89,6 +91,7 @@ def make_voken_retriever(
         threshold=threshold,
         skip=skip,
         overwrite=overwrite,
+        exclude_own=exclude_own,
     )
 
 
@@ -114,6 +117,7 @@ class VokenRetriever(FilePipe):
     threshold: a token whose best score is below it has no voken; None keeps all.
     skip: token flags, such as "is_punct"; tokens with one of them have no voken.
     overwrite: retrieve again for documents that carry vokens of this very index.
+    exclude_own: a document never gets the picture that came with it (`Doc._.image_id`) as a voken.
     """
 
     OPTIONAL_FILES = VokenIndex.FILES
@@ -128,6 +132,7 @@ class VokenRetriever(FilePipe):
         threshold: float | None = None,
         skip: Iterable[str] = (),
         overwrite: bool = False,
+        exclude_own: bool = False,
     ) -> None:
         super().__init__(vocab, model, name)
         if top_k < 1:
@@ -139,6 +144,7 @@ class VokenRetriever(FilePipe):
         self.top_k = top_k
         self.threshold = threshold
         self.overwrite = overwrite
+        self.exclude_own = exclude_own
         self.index: VokenIndex | None = None
         self._skip = [attribute for attribute in flags.values() if attribute is not None]
         # The pool of training; never stored.
@@ -307,12 +313,14 @@ class VokenRetriever(FilePipe):
                 f"{self.name} has no index of pictures: run 'spacy vokens index MODEL POOL OUT'."
             )
         per_doc = self.queries(docs)
-        ids, scores = self.index.search(np.concatenate(per_doc), self.top_k)
+        ids, scores = self.index.search(np.concatenate(per_doc), self.top_k + self.exclude_own)
         bounds = np.cumsum([len(query) for query in per_doc])[:-1]
         found = []
         for doc, doc_ids, doc_scores in zip(
             docs, np.split(ids, bounds), np.split(scores, bounds), strict=True
         ):
+            if self.exclude_own:
+                doc_ids, doc_scores = _without_image(doc_ids, doc_scores, doc._.image_id)
             if self.threshold is not None:
                 doc_ids[doc_scores < self.threshold] = None
             if self._skip and len(doc):
@@ -322,9 +330,8 @@ class VokenRetriever(FilePipe):
         return found
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Retrieved]) -> None:
-        """Write the vokens to the documents, and mark them with the index's id."""
+        """Write the vokens to the documents, and mark them as this index's."""
         for doc, found in zip(docs, scores, strict=True):
-            assert self.index is not None
             kept = found.ids != None  # noqa: E711 (elementwise)
             values = found.scores.astype(object)
             values[~kept] = None
@@ -332,7 +339,7 @@ class VokenRetriever(FilePipe):
             set_token_values(doc, "voken_score", values[:, 0].tolist())
             ranked = _ranked(found.ids, values) if self.top_k > 1 else [None] * len(doc)
             set_token_values(doc, "vokens", ranked)
-            doc._.voken_index = self.index.id
+            doc._.voken_index = self._mark()
 
     def picture(self, token: Token | str) -> Picture | None:
         """The picture of a token, or of an image id; None for a token without a voken.
@@ -392,7 +399,13 @@ class VokenRetriever(FilePipe):
         if self.index is None:
             # In training there is nothing to retrieve yet; else `predict` says what is missing.
             return self._pool is None
-        return self.overwrite or doc._.voken_index != self.index.id
+        return self.overwrite or doc._.voken_index != self._mark()
+
+    def _mark(self) -> str:
+        """What `Doc._.voken_index` says of documents that were grounded with these settings."""
+        assert self.index is not None
+        # A mark of its own, so that nobody takes the vokens of one setting for the other's.
+        return f"{self.index.id}-not-own" if self.exclude_own else self.index.id
 
     def _require_towers(self) -> None:
         if not self.cfg:
@@ -405,3 +418,11 @@ def _ranked(ids: NDArray[np.object_], scores: NDArray[np.object_]) -> list[list[
         [[i, s] for i, s in zip(row, row_scores, strict=True) if i is not None] or None
         for row, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
     ]
+
+
+def _without_image(
+    ids: NDArray[np.object_], scores: NDArray[np.float32], image_id: str | None
+) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+    """All but one of the ids (n_tokens, k) and scores of every token: the image, else the last."""
+    kept = np.argsort(ids == image_id, axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(ids, kept, axis=1), np.take_along_axis(scores, kept, axis=1)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import spacy
 from spacy.tokens import Doc
@@ -59,7 +61,7 @@ def test_reports_what_it_did(vokens, vokenizer_path, corpus, tmp_path):
     path, *counts, speed = result.output.strip().splitlines()[-1].split()
     assert path == str(output)
     # All tokens but the exclamation mark have a voken.
-    assert counts == ["3", "8", "87.5%", str(len(distinct))]
+    assert counts == ["3", "8", "87.5%", str(len(distinct)), "-"], "no picture is in the index"
     assert int(speed.replace(",", "")) > 0
 
 
@@ -140,3 +142,38 @@ def test_damaged_and_missing_corpora_are_named(vokens, vokenizer_path, corpus, t
     assert result.exit_code == 2
     assert said(result, "does not exist")
     assert not (tmp_path / "out.spacy").exists()
+
+
+def test_reports_the_share_of_own_pictures(vokens, vokenizer, vokenizer_path, corpus, tmp_path):
+    docs = [Doc(Vocab(), words=["a", "cat", "!"]) for _ in range(3)]
+    for doc, image_id in zip(docs, ("cat", "dog", "elsewhere"), strict=True):
+        doc._.image_id = image_id
+    save_docs(docs, corpus)
+    result = vokens("vokenize", vokenizer_path, corpus, tmp_path / "out.spacy")
+    written = load_docs(tmp_path / "out.spacy", Vocab())
+    own = [v == doc._.image_id for doc in written[:2] for v in get_token_values(doc, "voken")[:2]]
+    share = result.output.strip().splitlines()[-1].split()[-2]
+    assert share == f"{sum(own) / 4:.1%}"
+    assert 0 < sum(own) < 4
+
+
+def test_switching_exclude_own_replaces_the_vokens(vokens, vokenizer_path, corpus, tmp_path):
+    """Both ways, on a corpus that carries the vokens of the other setting."""
+    doc = Doc(Vocab(), words=["a", "cat", "!"])
+    doc._.image_id = "cat"
+    save_docs([doc], corpus)
+    others = vokenizer_without_own(vokenizer_path, tmp_path)
+    for model, has_own in ((vokenizer_path, True), (others, False), (vokenizer_path, True)):
+        result = vokens("vokenize", model, corpus, corpus)
+        assert result.exit_code == 0, result.output
+        (doc,) = load_docs(corpus, Vocab())
+        assert (doc[1]._.voken == "cat") is has_own
+        assert None not in get_token_values(doc, "voken")[:2]
+        share = result.output.strip().splitlines()[-1].split()[-2]
+        assert (share == "0.0%") is not has_own
+
+
+def vokenizer_without_own(path: Path, tmp_path: Path) -> Path:
+    settings = {"components": {"voken_retriever": {"exclude_own": True}}}
+    spacy.load(path, config=settings).to_disk(tmp_path / "others")
+    return tmp_path / "others"

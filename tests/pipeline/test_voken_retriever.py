@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
-from spacy_vokens.extensions import get_token_values
+from spacy_vokens.extensions import get_token_values, index_pool
 from spacy_vokens.images.pool import ImagePool
 
 from ..conftest import PICTURES, caption, captions
@@ -352,3 +352,69 @@ def test_empty_documents_in_a_training_batch(make_vokenizer: Callable[..., Langu
     empty.reference._.image_id = "cat"
     losses = nlp.update([*captions(nlp), empty], sgd=nlp.create_optimizer())
     assert losses["voken_retriever"] > 0
+
+
+def own_excluded(vokenizer_path: Path, **settings: object) -> Language:
+    settings = {"exclude_own": True, **settings}
+    return spacy.load(vokenizer_path, config={"components": {"voken_retriever": settings}})
+
+
+@pytest.mark.parametrize("top_k", [1, 2, len(PICTURES)])
+def test_exclude_own_leaves_out_one_picture_and_keeps_the_order(
+    vokenizer_path: Path, top_k: int
+) -> None:
+    """Against the full ranking of all pictures, for every picture as a document's own."""
+    ranked = own_excluded(vokenizer_path, exclude_own=False, top_k=len(PICTURES))
+    nlp = own_excluded(vokenizer_path, top_k=top_k)
+    for own in (*PICTURES, None, "elsewhere"):
+        doc = nlp.make_doc("we see a big cat !")
+        doc._.image_id = own
+        expected = [
+            [i for i, _ in images if i != own][:top_k]
+            for images in get_token_values(ranked(doc.text), "vokens")[:-1]
+        ]
+        doc = nlp(doc)
+        assert vokens(doc) == [*(images[0] for images in expected), None]
+        if top_k > 1:
+            found = get_token_values(doc, "vokens")[:-1]
+            assert [[i for i, _ in images] for images in found] == expected
+            for images, score in zip(found, get_token_values(doc, "voken_score"), strict=False):
+                assert [s for _, s in images] == sorted((s for _, s in images), reverse=True)
+                assert images[0][1] == score
+
+
+def test_exclude_own_applies_the_threshold_to_what_is_left(vokenizer_path: Path) -> None:
+    nlp = own_excluded(vokenizer_path, threshold=0.3)
+    own, other = nlp.make_doc("cat"), nlp.make_doc("cat")
+    own._.image_id, other._.image_id = "cat", "dog"
+    ranked = own_excluded(vokenizer_path, exclude_own=False, top_k=2)("cat")
+    (_, (_, second)) = ranked[0]._.vokens
+    assert nlp(other)[0]._.voken == "cat"
+    assert (nlp(own)[0]._.voken is None) is (second < 0.3)
+
+
+def test_a_pipeline_that_excludes_own_pictures_keeps_doing_so(
+    vokenizer_path: Path, tmp_path: Path
+) -> None:
+    own_excluded(vokenizer_path).to_disk(tmp_path)
+    source, nlp = spacy.load(tmp_path), spacy.blank("en")
+    retriever = nlp.add_pipe("voken_retriever", source=source)
+    assert retriever.exclude_own
+    doc = nlp.make_doc("a cat")
+    doc._.image_id = "cat"
+    assert "cat" not in vokens(nlp(doc))
+    assert index_pool(doc) == retriever.index.meta["pool_hash"][:16]
+
+
+def test_documents_grounded_with_own_pictures_are_grounded_anew_without(
+    vokenizer_path: Path,
+) -> None:
+    """Both ways; and none with the setting that it was grounded with."""
+    first, second = own_excluded(vokenizer_path, exclude_own=False), own_excluded(vokenizer_path)
+    doc = first.make_doc("a cat")
+    doc._.image_id = "cat"
+    for nlp, has_own in ((first, True), (second, False), (first, True)):
+        doc = nlp(Doc(nlp.vocab).from_bytes(doc.to_bytes()))
+        assert (doc[1]._.voken == "cat") is has_own
+        doc[1]._.voken = "kept"
+        assert nlp(doc)[1]._.voken == "kept"
