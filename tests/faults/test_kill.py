@@ -106,7 +106,8 @@ def test_package(vokenizer_path: Path, tmp_path: Path) -> None:
     table of contents.
     """
     name = "en_vokener-0.1.0"
-    environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
+    # The time stamps of the wheel, and the order in which spaCy lists its requirements.
+    environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000", "PYTHONHASHSEED": "0"}
 
     def package(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
