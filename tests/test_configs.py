@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from spacy.cli._util import app
 from spacy.cli.package import package
 from spacy.cli.train import train
+from typer.testing import CliRunner
 
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.layers.image_features import ImageFeatures
@@ -106,3 +108,20 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
         assert fact in readme
     nlp = spacy.load(tmp_path / "en_vokener-0.1.0" / "en_vokener" / "en_vokener-0.1.0")
     assert nlp("anna in paris !").ents[0].label_ == "PER"
+
+
+def test_spacys_debug_command_shows_the_model(
+    trained: Path, pool: ImagePool, text_encoder: str
+) -> None:
+    overrides = {
+        "paths.pool": pool.path,
+        "paths.text_encoder": text_encoder,
+        "paths.train": trained / "ner.spacy",
+        "paths.dev": trained / "ner.spacy",
+        "paths.vokenizer": trained / "indexed",
+    }
+    arguments = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
+    command = ["debug", "model", str(CONFIGS / "visual_ner.cfg"), "visual_ner", *arguments]
+    result = CliRunner().invoke(app, command)
+    assert "Traceback" not in result.output
+    assert result.exit_code == 0, result.output

@@ -39,10 +39,8 @@ def gold_tags(doc: TaggedDoc) -> list[str]:
 
 def bio_tags(doc: Iterable[TaggedToken]) -> list[str]:
     """The entities of a `Doc` as BIO tags, one a token."""
-    return [
-        f"{token.ent_iob_}-{token.ent_type_}" if token.ent_iob_ in ("B", "I") else "O"
-        for token in doc
-    ]
+    # A token that spaCy was told to keep out of entities is a B without a type.
+    return [f"{token.ent_iob_}-{token.ent_type_}" if token.ent_type_ else "O" for token in doc]
 
 
 def repair_bio(tags: Sequence[str]) -> list[str]:

@@ -56,6 +56,7 @@ upstream = "*"
     requires=["token._.voken"],
     default_config={
         "model": Config().from_str(DEFAULT_CONFIG)["model"],
+        "overwrite_entities": True,
         "scorer": {"@scorers": "spacy-vokens.TagScorer.v1"},
     },
     default_score_weights={
@@ -66,9 +67,11 @@ upstream = "*"
         "ents_per_type": None,
     },
 )
-def make_visual_ner(nlp: Language, name: str, model: Model, scorer: Callable) -> VisualNer:
-    """Make the component `visual_ner`."""
-    return VisualNer(nlp.vocab, model, name, scorer=scorer)
+def make_visual_ner(
+    nlp: Language, name: str, model: Model, overwrite_entities: bool, scorer: Callable
+) -> VisualNer:
+    """Make the component `visual_ner`; the settings are those of `VisualNer`."""
+    return VisualNer(nlp.vocab, model, name, overwrite_entities=overwrite_entities, scorer=scorer)
 
 
 def make_tag_scorer() -> Callable[..., dict[str, Any]]:
@@ -121,6 +124,11 @@ class VisualNer(FilePipe):
 
     Images reach it as `Token._.voken`, set by `voken_retriever` or `given_image`, and are looked up
     in its own table of features. Without vokens it tags from the text, and says so once.
+
+    It learns from `Doc.ents`, which do not overlap; what is in `Doc.spans` it does not see.
+
+    overwrite_entities: replace the entities that a document has. Otherwise they stay, blocked
+        tokens too, and those are added that touch none of them.
     """
 
     OPTIONAL_FILES = ("images",)
@@ -131,16 +139,19 @@ class VisualNer(FilePipe):
         model: Model,
         name: str = "visual_ner",
         *,
+        overwrite_entities: bool = True,
         scorer: Callable[..., dict[str, Any]] | None = score_ner,
     ) -> None:
         super().__init__(vocab, model, name)
+        self.overwrite_entities = overwrite_entities
         self.scorer = scorer
+        self._added_labels: list[str] = []
         self._said_no_vokens = False
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The entity types, sorted."""
-        return tuple(self.cfg.get("labels", ()))
+        """The entity types, sorted; before `initialize` those that were added."""
+        return tuple(self.cfg.get("labels", sorted(self._added_labels)))
 
     @property
     def label_data(self) -> list[str]:
@@ -154,6 +165,22 @@ class VisualNer(FilePipe):
 
     # Training
 
+    def add_label(self, label: str) -> int:
+        """Add an entity type before `initialize`, beside those that its examples have.
+
+        returns: 1, or 0 where the type is known.
+        raises ValueError: after `initialize`, when the number of tags is fixed.
+        """
+        if label in self.labels:
+            return 0
+        if self.cfg:
+            raise ValueError(
+                f"{self.name} is initialized for {', '.join(self.labels)} and cannot learn "
+                f"{label!r} besides: initialize it anew, with all labels."
+            )
+        self._added_labels.append(label)
+        return 1
+
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
@@ -165,7 +192,7 @@ class VisualNer(FilePipe):
         """Make the head for the labels, the width of the words and that of the image features.
 
         get_examples: gives the training examples.
-        labels: entity types; read from the examples if None.
+        labels: entity types; if None, those of the examples and those that were added.
         pool: folder of the `ImagePool` whose features the vokens name. Needed unless the fusion is
             `NoFusion`.
         raises ValueError: without labels, without a pool, or when the pipeline's retriever has
@@ -174,7 +201,7 @@ class VisualNer(FilePipe):
         examples = list(get_examples())
         validate_examples(examples, "VisualNer.initialize")
         found = {ent.label_ for eg in examples for ent in eg.reference.ents}
-        labels = sorted(found if labels is None else labels)
+        labels = sorted(found.union(self._added_labels) if labels is None else labels)
         if not labels:
             raise ValueError(Errors.E143.format(name=self.name))
         image_width = 0
@@ -248,7 +275,7 @@ class VisualNer(FilePipe):
     def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
         """Write entities and gates to the documents."""
         for doc, found in zip(docs, scores, strict=True):
-            doc.set_ents(self._entities(doc, found.tags))
+            self._set_entities(doc, self._entities(doc, found.tags))
             if found.gates is not None:
                 set_token_values(doc, "visual_gate", found.gates.tolist())
 
@@ -343,6 +370,15 @@ class VisualNer(FilePipe):
             Span(doc, start, stop, label=self.labels[(tags[start] - 1) // 2])
             for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
         ]
+
+    def _set_entities(self, doc: Doc, entities: list[Span]) -> None:
+        if self.overwrite_entities:
+            doc.set_ents(entities)
+            return
+        # B and I; a blocked token is a B without a type.
+        is_taken = np.isin(doc.to_array("ENT_IOB"), (1, 3))
+        added = [ent for ent in entities if not is_taken[ent.start : ent.end].any()]
+        doc.set_ents(added, default="unmodified")
 
     def _require_head(self) -> None:
         if not self.cfg:
