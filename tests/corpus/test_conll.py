@@ -114,22 +114,7 @@ def test_tabs_and_spaces_may_take_turns(tmp_path):
     assert sentence.tags == ("B-LOC", "O", "O", "O")
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "\ufe0f",
-        "\u200b",
-        "\u200d",
-        "\ufeff",
-        "\u2060",
-        "\u202e",
-        "\xa0",
-        "\x01",
-        "\x85",
-        "\u2028",
-        "قطة",
-    ],
-)
+@pytest.mark.parametrize("word", [*"\ufe0f\u200b\u200d\ufeff\u2060\u202e\xa0\x01\x85\u2028", "قطة"])
 def test_invisible_and_right_to_left_words_are_words(tmp_path, word):
     path = _write(tmp_path / "a.txt", f"a\tO\n{word}\tB-X\nb\tO\n{word}\tI-X\n")
     (sentence,) = read_conll(path)

@@ -29,9 +29,7 @@ def test_a_document_holds_the_sentences_own_words_and_tags(pairs):
 
 
 # spaCy counts some of these words as white space.
-@pytest.mark.parametrize(
-    "word", ["\ufe0f", "\u200b", "\xa0", " ", "\x1c", "\x85", "\u2028", "x" * 600]
-)
+@pytest.mark.parametrize("word", [*"\ufe0f\u200b\xa0 \x1c\x85\u2028", "x" * 600])
 def test_entities_on_invisible_words_reach_training_whole(word, tmp_path):
     nlp = spacy.blank("en")
     tags = ["O", "B-PER", "I-PER", "I-LOC"]

@@ -76,7 +76,7 @@ def _hostile(path, rows, attributes=("ORTH",), **changes):
         "tokens": np.array(rows, dtype=np.uint64).tobytes(),
         "spaces": b"\1" * len(rows),
         "lengths": np.array([len(rows)], dtype=np.int32).tobytes(),
-        "strings": ["a", "X"],
+        "strings": ["a", "xx"],
         "cats": [{}],
         "flags": [{}],
         "span_groups": [b""],
@@ -85,7 +85,8 @@ def _hostile(path, rows, attributes=("ORTH",), **changes):
     return path
 
 
-A, X = hash_string("a"), hash_string("X")
+A, X = hash_string("a"), hash_string("xx")
+ENTITY = ("ORTH", "ENT_IOB", "ENT_TYPE")
 
 
 def _int32(*numbers):
@@ -99,29 +100,16 @@ def _int32(*numbers):
         ([[0]], {}, "E031"),
         ([[A, 99999]], {"attributes": ("ORTH", "HEAD")}, "E190"),
         ([[A, 2**64 - 99999]], {"attributes": ("ORTH", "HEAD")}, "E190"),
-        ([[A, 77, X]], {"attributes": ("ORTH", "ENT_IOB", "ENT_TYPE")}, "E982"),
-        (
-            [[A, 1, X]] * 2,
-            {"attributes": ("ORTH", "ENT_IOB", "ENT_TYPE")},
-            "document 1 are ill-for",
-        ),
-        (
-            [[A, 3, 99]],
-            {"attributes": ("ORTH", "ENT_IOB", "ENT_TYPE")},
-            "entity of document 1|ENT_",
-        ),
-        (
-            [[A, 3, 2**50]],
-            {"attributes": ("ORTH", "ENT_IOB", "ENT_TYPE")},
-            "its ENT_TYPE holds what",
-        ),
+        ([[A, 77, X]], {"attributes": ENTITY}, "E982"),
+        ([[A, 1, X], [A, 1, A]], {"attributes": ENTITY}, "the entities of document 1 are ill-"),
+        ([[A, 3, 2**50]], {"attributes": ENTITY}, "its ENT_TYPE holds what is no string"),
         ([[A, 2**50]], {"attributes": ("ORTH", "TAG")}, "its TAG holds what is no string"),
         ([[A]] * 2, {"lengths": _int32(1)}, "do not hold the 1 tokens"),
         ([[A]] * 2, {"lengths": _int32(5)}, "do not hold the 5 tokens"),
         ([[A]] * 2, {"lengths": _int32(-1, 3)}, "do not hold the 2 tokens"),
         ([[A]] * 2, {"spaces": b"\1"}, "do not hold the 2 tokens"),
         ([[A]], {"attrs": []}, "do not hold the 1 tokens"),
-        ([[A]], {"attrs": [2**62]}, "too large"),
+        ([[A]], {"attrs": [2**62]}, "not in list"),
         ([[A]], {"cats": []}, "1 documents, but 'cats' of another number"),
         ([[A]], {"flags": [5]}, "no attribute"),
         ([[A]], {"strings": 7}, "not iterable"),
@@ -136,16 +124,16 @@ def test_hostile_arrays_are_one_error_that_names_the_file(tmp_path, rows, change
     assert str(error.value).startswith(f"{path} is no .spacy corpus, or is damaged: ")
 
 
-@pytest.mark.parametrize("values", [[1, 2**64 - 1], [77, 2**64 - 3]])
-def test_cyclic_heads_and_odd_sentence_starts_are_harmless(tmp_path, values):
-    for name in ("HEAD", "SENT_START"):
-        if name == "HEAD" and 77 in values:
-            continue
-        rows = [[A, value] for value in values]
-        path = _hostile(tmp_path / "a.spacy", rows, attributes=("ORTH", name))
-        (doc,) = load_docs(path, Vocab())
-        assert [token.text for token in doc] == ["a", "a"]
-        save_docs([doc], path)
+@pytest.mark.parametrize(
+    ("name", "values"), [("HEAD", [1, 2**64 - 1]), ("SENT_START", [77, 2**64 - 3])]
+)
+def test_cyclic_heads_and_odd_sentence_starts_are_harmless(tmp_path, name, values):
+    rows = [[A, value] for value in values]
+    path = _hostile(tmp_path / "a.spacy", rows, attributes=("ORTH", name))
+    (doc,) = load_docs(path, Vocab())
+    assert [token.text for token in doc] == ["a", "a"]
+    save_docs([doc], path)
+    assert len(load_docs(path, Vocab())) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,23 +178,29 @@ def test_files_are_bounded_by_their_decompressed_size(tmp_path, monkeypatch):
     monkeypatch.setattr(docbin, "CHUNK_BYTES", 1000)
     assert len(load_docs(path, Vocab())) == 1
     monkeypatch.setattr(docbin, "MAX_BYTES", size - 1)
-    with pytest.raises(
-        ValueError, match=r"a\.spacy .* more than .* bytes, .*: split it into several"
-    ):
+    with pytest.raises(ValueError, match=r"a\.spacy .* more than .* split it into several"):
         load_docs(path, Vocab())
 
 
-def test_every_flipped_bit_and_every_cut_is_noticed(make_docs, tmp_path):
+def test_every_cut_and_every_flipped_bit_that_matters_is_noticed(make_docs, tmp_path):
     path = tmp_path / "a.spacy"
     save_docs(make_docs(), path)
     whole = path.read_bytes()
-    changed = [whole[:length] for length in range(0, len(whole), 7)] + [whole + b"x"]
-    for at in range(2, len(whole)):
-        changed.append(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
-    for content in changed:
+    flipped = [whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :] for at in range(len(whole))]
+    # Not all are: some bits of the compression mean nothing.
+    harmful = [content for content in flipped if not _says_the_same(content, whole)]
+    assert len(harmful) > len(flipped) - 5
+    for content in (*harmful, *(whole[:n] for n in range(0, len(whole), 7)), whole + b"x"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.spacy is no \.spacy corpus, or is damaged"):
             load_docs(path, Vocab())
+
+
+def _says_the_same(content, whole):
+    try:
+        return zlib.decompress(content) == zlib.decompress(whole)
+    except zlib.error:
+        return False
 
 
 def test_files_without_permission_are_named(make_docs, tmp_path, as_ordinary_user):

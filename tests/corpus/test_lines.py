@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from spacy_vokens.corpus import lines
@@ -17,13 +15,8 @@ def _write(path, content):
 
 def test_lines_end_with_any_systems_line_ends_and_nothing_else(tmp_path):
     path = _write(tmp_path / "a", "\ufeffa\r\nb\rc\n\n\x0b\x1c\x85\u2028d".encode())
-    assert list(read_lines(path)) == [
-        (1, "a"),
-        (2, "b"),
-        (3, "c"),
-        (4, ""),
-        (5, "\x0b\x1c\x85\u2028d"),
-    ]
+    expected = ["a", "b", "c", "", "\x0b\x1c\x85\u2028d"]
+    assert list(read_lines(path)) == [*enumerate(expected, start=1)]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +24,7 @@ def test_lines_end_with_any_systems_line_ends_and_nothing_else(tmp_path):
     [
         (
             b"a\nab\xe9\n",
-            "line 2: byte 0xe9 after 2 characters is not UTF-8. Save the file as UTF-8",
+            "line 2: byte 0xe9 after 2 characters is not UTF-8. Save the file",
         ),
         ("a\tO\n".encode("utf-16"), "line 1: byte 0xff after 0 characters is not UTF-8"),
         (b"a\n\xed\xa0\x80\n", "line 2: byte 0xed after 0"),
@@ -56,10 +49,7 @@ def test_lines_of_the_bound_are_read_and_longer_ones_are_not(tmp_path, monkeypat
 @pytest.mark.parametrize("read", [read_conll, read_captions])
 def test_an_endless_line_is_an_error_long_before_its_end(tmp_path, read):
     path = tmp_path / "a"
-    with path.open("wb") as file:
-        # 100 MB that take no place on the disk would be NULs: these are written.
-        for _ in range(100):
-            file.write(b"a" * 1_000_000)
+    path.write_bytes(b"a" * 100_000_000)
     with pytest.raises(ValueError, match="line 1: more than 1,000,000 characters") as error:
         list(read(path))
     assert len(str(error.value)) < 500
@@ -72,7 +62,6 @@ def test_files_that_cannot_be_opened_are_named(tmp_path, read):
             list(read(path))
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 def test_files_without_permission_are_named(tmp_path, as_ordinary_user):
     path = _write(tmp_path / "a", b"a\tO\n")
     path.chmod(0)
