@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from .targets import DOCUMENTED, TARGETS, reproducers
@@ -56,7 +56,13 @@ def test_readers_refuse_what_is_kept_for_it(name, path):
 
 
 @fuzzed
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=100,
+    deadline=None,
+    # Inputs are small as they are: shrinking them takes longer than finding them.
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(data=st.data())
 def test_readers_take_or_refuse_damaged_seeds(name, data):
     seeds = TARGETS[name].seeds()
