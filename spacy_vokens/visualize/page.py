@@ -34,7 +34,7 @@ figcaption, .gold, .word { overflow-wrap: anywhere; }
 .entities { font-size: 1.1rem; overflow-wrap: anywhere; }
 .entities mark { display: inline-block; max-width: 100%; color: #1c1b1a; }
 .gold { margin: .1rem 0 0; }
-.gold span { margin-inline-start: .6em; white-space: nowrap; }
+.gold span { margin-inline-start: .6em; white-space: nowrap; unicode-bidi: isolate; }
 .gold b { padding: .1em .4em; border-radius: .3em; background: var(--entity); color: #1c1b1a;
   font-size: .85em; }
 .words { display: flex; flex-wrap: wrap; row-gap: 1rem; list-style: none; padding: 0;

@@ -54,6 +54,32 @@ def test_a_folder_becomes_a_folder(run, tweets, tmp_path):
     assert "holds no .txt" in result.output
 
 
+def test_two_files_that_would_become_one_corpus_are_refused(run, tweets, tmp_path):
+    (tmp_path / "tweets.conll").write_text(TWEETS, encoding="utf-8")
+    result = run(tmp_path, tmp_path / "corpus")
+    assert result.exit_code == 1
+    output = "".join(result.output.split())
+    assert f"{tmp_path}/tweets.conll and {tweets} would both become".replace(" ", "") in output
+    assert not (tmp_path / "corpus").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"caf\xe9\tO\n", "line 1: byte 0xe9 after 3 characters is not UTF-8"),
+        (b"", "holds no sentence"),
+        (b"a\tO\n\nIMGID:../1\nb\tO\n", "line 3: no image pool can hold this picture"),
+    ],
+)
+def test_malformed_files_are_one_clear_error(run, tweets, tmp_path, content, message):
+    tweets.write_bytes(content)
+    result = run(tweets, tmp_path / "a.spacy")
+    assert result.exit_code == 1
+    assert "Could not convert" in result.output
+    assert message in _plain(result)
+    assert list(tmp_path.iterdir()) == [tweets]
+
+
 def test_a_conll_file_becomes_a_corpus(run, tweets, tmp_path):
     out = tmp_path / "corpus" / "train.spacy"
     result = run(tweets, out, "--rename", "OTHER=MISC")
@@ -111,6 +137,7 @@ def test_the_format_can_be_said(run, table, tmp_path):
         ("captions.tsv", "pairs", ["--lang", "qq"], "Could not convert"),
         ("captions.tsv", "a.spacy", ["--format", "conll"], "line 1: expected"),
         ("missing.tsv", "pairs", [], "does not exist"),
+        (".", "pairs", ["--format", "captions"], "Is a directory"),
     ],
 )
 def test_errors_say_what_to_do_and_write_nothing(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from spacy.tokens import Doc
@@ -26,3 +28,20 @@ def make_docs() -> Callable[[], list[Doc]]:
         return [annotated, bare, Doc(vocab)]
 
     return make
+
+
+@pytest.fixture
+def as_ordinary_user() -> Callable:
+    """A context in which the process may not read what its files' permissions forbid."""
+
+    @contextmanager
+    def drop() -> Iterator[None]:
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+
+    return drop

@@ -72,6 +72,16 @@ def test_types_are_renamed_and_ill_formed_tags_kept(tmp_path):
         ("a\tE-PER\n", "line 1: expected the tag 'O', 'B-TYPE' or 'I-TYPE', found 'E-PER'"),
         ("a\tB-\n", "line 1: expected the tag"),
         ("IMGID:1\n\n", "holds no sentence"),
+        ("", "holds no sentence"),
+        ("IMGID:1\nIMGID:2\na\tO\n", "line 2: picture '1', named above, has no words. Remove its"),
+        ("IMGID:1\n\nIMGID:1\na\tO\n", "line 3: picture '1', named above, has no words"),
+        ("IMGID:../1\na\tO\n", "line 1: no image pool can hold this picture: '../1' leads out"),
+        ("IMGID:/etc/1.jpg\na\tO\n", "line 1: no image pool can hold this picture: '/etc/1' leads"),
+        (f"IMGID:{'x' * 300}\na\tO\n", "line 1: .* has 300 characters, more than 255"),
+        ("IMGID:1\x07\na\tO\n", "line 1: .* holds control characters"),
+        ("a O\nb\t\n", "line 2: expected 'word<TAB>tag'"),
+        ("\u200b\n", "line 1: expected 'word<TAB>tag'"),
+        ("a\to\n", "line 1: expected the tag"),
     ],
 )
 def test_errors_name_the_file_the_line_and_the_fix(tmp_path, text, message):
@@ -79,3 +89,33 @@ def test_errors_name_the_file_the_line_and_the_fix(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as error:
         list(read_conll(path))
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("a\tO\n\nb\tO\n", [None, None]),
+        ("IMGID:\na\tO\n", [None]),
+        ("IMGID: 1 2.jpg \na\tO\n", ["1 2.jpg"]),
+        ("IMGID:1\na\tO\n\nIMGID:1\nb\tO\n", ["1", "1"]),
+        ("IMGID:1\n\na\tO\n\nb\tO\n", ["1", None]),
+    ],
+    ids=["none", "empty", "spaces", "the same", "the first only"],
+)
+def test_an_image_id_is_that_of_the_sentence_below(tmp_path, text, ids):
+    sentences = list(read_conll(_write(tmp_path / "a.txt", text)))
+    assert [sentence.image_id for sentence in sentences] == ids
+
+
+def test_tabs_and_spaces_may_take_turns(tmp_path):
+    path = _write(tmp_path / "a.txt", "New York\tB-LOC\na O\nb  X  O\nc\tX\tO\n")
+    (sentence,) = read_conll(path)
+    assert sentence.words == ("New York", "a", "b", "c")
+    assert sentence.tags == ("B-LOC", "O", "O", "O")
+
+
+@pytest.mark.parametrize("word", [*"\ufe0f\u200b\u200d\ufeff\u2060\u202e\xa0\x01\x85\u2028", "قطة"])
+def test_invisible_and_right_to_left_words_are_words(tmp_path, word):
+    path = _write(tmp_path / "a.txt", f"a\tO\n{word}\tB-X\nb\tO\n{word}\tI-X\n")
+    (sentence,) = read_conll(path)
+    assert sentence.words == ("a", word, "b", word)

@@ -9,6 +9,8 @@ from spacy.vocab import Vocab
 from spacy_vokens.corpus.captions import Caption
 from spacy_vokens.corpus.conll import TaggedSentence
 from spacy_vokens.corpus.convert import Summary, caption_doc, summarize, tagged_doc
+from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.corpus.readers import Corpus
 from spacy_vokens.metrics.ner import bio_tags, gold_tags, repair_bio
 
 tokens = st.lists(
@@ -24,6 +26,20 @@ def test_a_document_holds_the_sentences_own_words_and_tags(pairs):
     assert doc.text == " ".join(words)
     assert bio_tags(doc) == repair_bio(tags)
     assert gold_tags(doc) == doc._.raw_tags == list(tags)
+
+
+# spaCy counts some of these words as white space.
+@pytest.mark.parametrize("word", [*"\ufe0f\u200b\xa0 \x1c\x85\u2028", "x" * 600])
+def test_entities_on_invisible_words_reach_training_whole(word, tmp_path):
+    nlp = spacy.blank("en")
+    tags = ["O", "B-PER", "I-PER", "I-LOC"]
+    doc = tagged_doc(TaggedSentence(("a", word, "b", word), tuple(tags)), nlp.vocab)
+    save_docs([doc], tmp_path / "a.spacy")
+    (example,) = Corpus(tmp_path / "a.spacy")(nlp)
+    assert [token.text for token in example.predicted] == ["a", word, "b", word]
+    assert [token.idx for token in example.predicted] == [token.idx for token in doc]
+    assert example.get_aligned_ner() == ["O", "B-PER", "L-PER", "U-LOC"]
+    assert gold_tags(example.reference) == tags
 
 
 def test_gold_tags_fall_back_on_the_entities():

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import zlib
+
+import numpy as np
 import pytest
+import srsly
+from spacy.attrs import IDS
+from spacy.strings import hash_string
+from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_vokens.corpus import docbin
 from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.extensions import get_token_values
 from spacy_vokens.metrics.ner import bio_tags
@@ -58,3 +66,152 @@ def test_missing_and_damaged_files_are_named(make_docs, tmp_path):
         with pytest.raises(ValueError, match=r"is no \.spacy corpus, or is damaged") as damage:
             load_docs(path, Vocab())
         assert str(path) in str(damage.value)
+
+
+def _hostile(path, rows, attributes=("ORTH",), **changes):
+    """A DocBin of one document, with the rows as its tokens, and something changed."""
+    message = {
+        "version": "0.1",
+        "attrs": [IDS[name] for name in attributes],
+        "tokens": np.array(rows, dtype=np.uint64).tobytes(),
+        "spaces": b"\1" * len(rows),
+        "lengths": np.array([len(rows)], dtype=np.int32).tobytes(),
+        "strings": ["a", "xx"],
+        "cats": [{}],
+        "flags": [{}],
+        "span_groups": [b""],
+    }
+    path.write_bytes(zlib.compress(srsly.msgpack_dumps(message | changes)))
+    return path
+
+
+A, X = hash_string("a"), hash_string("xx")
+ENTITY = ("ORTH", "ENT_IOB", "ENT_TYPE")
+
+
+def _int32(*numbers):
+    return np.array(numbers, dtype=np.int32).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ([[12345]], {}, "E018"),
+        ([[0]], {}, "E031"),
+        ([[A, 99999]], {"attributes": ("ORTH", "HEAD")}, "E190"),
+        ([[A, 2**64 - 99999]], {"attributes": ("ORTH", "HEAD")}, "E190"),
+        ([[A, 77, X]], {"attributes": ENTITY}, "E982"),
+        ([[A, 1, X], [A, 1, A]], {"attributes": ENTITY}, "the entities of document 1 are ill-"),
+        ([[A, 3, 2**50]], {"attributes": ENTITY}, "its ENT_TYPE holds what is no string"),
+        ([[A, 2**50]], {"attributes": ("ORTH", "TAG")}, "its TAG holds what is no string"),
+        ([[A]] * 2, {"lengths": _int32(1)}, "do not hold the 1 tokens"),
+        ([[A]] * 2, {"lengths": _int32(5)}, "do not hold the 5 tokens"),
+        ([[A]] * 2, {"lengths": _int32(-1, 3)}, "do not hold the 2 tokens"),
+        ([[A]] * 2, {"spaces": b"\1"}, "do not hold the 2 tokens"),
+        ([[A]], {"attrs": []}, "do not hold the 1 tokens"),
+        ([[A]], {"attrs": [2**62]}, "not in list"),
+        ([[A]], {"cats": []}, "1 documents, but 'cats' of another number"),
+        ([[A]], {"flags": [5]}, "no attribute"),
+        ([[A]], {"strings": 7}, "not iterable"),
+        ([[A]], {"user_data": [srsly.msgpack_dumps([1])]}, "cannot convert|update"),
+        ([[A]], {"user_data": [b"zz"]}, "extra data"),
+    ],
+)
+def test_hostile_arrays_are_one_error_that_names_the_file(tmp_path, rows, changes, message):
+    path = _hostile(tmp_path / "a.spacy", rows, **changes)
+    with pytest.raises(ValueError, match=message) as error:
+        load_docs(path, Vocab())
+    assert str(error.value).startswith(f"{path} is no .spacy corpus, or is damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("HEAD", [1, 2**64 - 1]), ("SENT_START", [77, 2**64 - 3])]
+)
+def test_cyclic_heads_and_odd_sentence_starts_are_harmless(tmp_path, name, values):
+    rows = [[A, value] for value in values]
+    path = _hostile(tmp_path / "a.spacy", rows, attributes=("ORTH", name))
+    (doc,) = load_docs(path, Vocab())
+    assert [token.text for token in doc] == ["a", "a"]
+    save_docs([doc], path)
+    assert len(load_docs(path, Vocab())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_id", ["a"]),
+        ("image_id", 5),
+        ("voken_index", 5),
+        ("raw_tags", "O"),
+        ("raw_tags", [5]),
+        ("raw_tags", ["E-PER"]),
+        ("voken", 5),
+        ("voken", ["a"]),
+        ("voken_score", "high"),
+        ("vokens", ["a", 0.5]),
+        ("vokens", [["a", 0.5, 1]]),
+        ("visual_gate", [0.5]),
+    ],
+)
+def test_values_that_are_none_of_ours_are_named(tmp_path, name, value):
+    docs = [Doc(Vocab(), words=["a"]), Doc(Vocab(), words=["b"])]
+    holder = docs[1] if Doc.has_extension(name) else docs[1][0]
+    holder._.set(name, value)
+    save_docs(docs, tmp_path / "a.spacy")
+    with pytest.raises(ValueError, match=rf"a\.spacy .*: document 2 holds '{name}' with the value"):
+        load_docs(tmp_path / "a.spacy", Vocab())
+
+
+def test_other_peoples_user_data_are_left_alone(tmp_path):
+    doc = Doc(Vocab(), words=["a"], user_data={"voken": 5, ("x", 1): [2]})
+    save_docs([doc], tmp_path / "a.spacy")
+    (loaded,) = load_docs(tmp_path / "a.spacy", Vocab())
+    assert loaded.user_data == {"voken": 5, ("x", 1): (2,)}
+
+
+def test_files_are_bounded_by_their_decompressed_size(tmp_path, monkeypatch):
+    path = tmp_path / "a.spacy"
+    save_docs([Doc(Vocab(), words=["a"] * 10_000)], path)
+    size = len(zlib.decompress(path.read_bytes()))
+    assert size > 100 * path.stat().st_size
+    monkeypatch.setattr(docbin, "MAX_BYTES", size)
+    monkeypatch.setattr(docbin, "CHUNK_BYTES", 1000)
+    assert len(load_docs(path, Vocab())) == 1
+    monkeypatch.setattr(docbin, "MAX_BYTES", size - 1)
+    with pytest.raises(ValueError, match=r"a\.spacy .* more than .* split it into several"):
+        load_docs(path, Vocab())
+
+
+def test_every_cut_and_every_flipped_bit_that_matters_is_noticed(make_docs, tmp_path):
+    path = tmp_path / "a.spacy"
+    save_docs(make_docs(), path)
+    whole = path.read_bytes()
+    flipped = [whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :] for at in range(len(whole))]
+    # Not all are: some bits of the compression mean nothing.
+    harmful = [content for content in flipped if not _says_the_same(content, whole)]
+    assert len(harmful) > len(flipped) - 5
+    for content in (*harmful, *(whole[:n] for n in range(0, len(whole), 7)), whole + b"x"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.spacy is no \.spacy corpus, or is damaged"):
+            load_docs(path, Vocab())
+
+
+def _says_the_same(content, whole):
+    try:
+        return zlib.decompress(content) == zlib.decompress(whole)
+    except zlib.error:
+        return False
+
+
+def test_files_without_permission_are_named(make_docs, tmp_path, as_ordinary_user):
+    path = tmp_path / "a.spacy"
+    save_docs(make_docs(), path)
+    path.chmod(0)
+    with as_ordinary_user(), pytest.raises(PermissionError, match=str(path)):
+        load_docs(path, Vocab())
+
+
+def test_a_folder_named_as_a_file_is_no_corpus(tmp_path):
+    (tmp_path / "a.spacy").mkdir()
+    with pytest.raises(FileNotFoundError, match="Can't find the corpus"):
+        load_docs(tmp_path / "a.spacy", Vocab())

@@ -19,7 +19,7 @@ from torch import nn
 from spacy_vokens.extensions import get_token_values
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.metrics.ner import bio_tags, strict_spans
-from spacy_vokens.pipeline.visual_ner import VisualNer, score_ner
+from spacy_vokens.pipeline.visual_ner import Tagged, VisualNer, score_ner
 from spacy_vokens.tagger.crf import tag_set
 from spacy_vokens.tagger.fusion import NoFusion
 
@@ -99,12 +99,32 @@ def test_batch_equals_single(make_tagger: Make, tagged_examples: Examples, fusio
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_empty_and_very_long_documents(make_tagger: Make, fusion: str) -> None:
     nlp = make_tagger(fusion, steps=2)
-    texts = ["", "anna in paris", "", "the red dog " * 1000]
+    texts = ["", "anna in paris", "", "the red dog " * 1000, "a " + "x" * 600 + " cat"]
     docs = list(nlp.pipe(texts))
-    assert [len(doc) for doc in docs] == [0, 3, 0, 3000]
+    assert [len(doc) for doc in docs] == [0, 3, 0, 3000, 3]
     assert len(nlp("")) == 0
     empty = Example(Doc(nlp.vocab), Doc(nlp.vocab))
     assert nlp.update([empty], sgd=nlp.create_optimizer())["visual_ner"] == 0
+
+
+ODD_WORDS = ["\ufe0f", "\u200b", "\xa0", " ", "\x01", "\x85", "\u202e", "قطة"]
+
+
+def test_odd_words_are_learned_and_tagged(make_tagger: Make) -> None:
+    nlp = make_tagger("GatedFusion", steps=2)
+    tags = ["B-PER", "I-PER"] * (len(ODD_WORDS) // 2)
+    reference = Doc(nlp.vocab, words=ODD_WORDS, ents=tags)
+    losses = nlp.update([Example(Doc(nlp.vocab, words=ODD_WORDS), reference)])
+    assert np.isfinite(losses["visual_ner"])
+    doc = Doc(nlp.vocab, words=ODD_WORDS)
+    nlp.get_pipe("visual_ner").set_annotations(
+        [doc], [Tagged(np.array([1, 2] * (len(ODD_WORDS) // 2)), None)]
+    )
+    label = nlp.get_pipe("visual_ner").labels[0]
+    assert [(ent.start, ent.end, ent.label_) for ent in doc.ents] == [
+        (start, start + 2, label) for start in range(0, len(ODD_WORDS), 2)
+    ]
+    assert len(nlp(Doc(nlp.vocab, words=ODD_WORDS))) == len(ODD_WORDS)
 
 
 def test_empty_documents_in_a_training_batch(make_tagger: Make, tagged_examples: Examples) -> None:

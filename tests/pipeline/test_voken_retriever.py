@@ -82,6 +82,14 @@ def test_empty_and_very_long_documents(vokenizer: Language) -> None:
     assert len(vokens(giant)) == 3
 
 
+def test_odd_words_keep_their_places(vokenizer: Language) -> None:
+    words = ["cat", "\ufe0f", "\u200b", "\x01", "\u202e", "قطة", "\xa0", " ", "\x85", "dog"]
+    doc = vokenizer(Doc(vokenizer.vocab, words=words))
+    assert [token.text for token in doc] == words
+    # spaCy counts three of them as white space.
+    assert [voken is None for voken in vokens(doc)] == [False] * 6 + [True] * 3 + [False]
+
+
 @pytest.mark.parametrize("to_other", ["bytes", "disk", "pickle"])
 def test_round_trips(vokenizer: Language, to_other: str, tmp_path: Path) -> None:
     if to_other == "bytes":

@@ -46,6 +46,14 @@ def test_unusable_files_are_refused_by_name(tmp_path, nlp, name, content, messag
         read_documents(path, nlp)
 
 
+@pytest.mark.parametrize("content", [b"a\ncaf\xe9", b"a\nb\0", b"a\n" + b"x" * 1_000_001])
+def test_files_that_are_no_text_are_refused_by_line(tmp_path, nlp, content):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.txt, line 2: "):
+        read_documents(path, nlp)
+
+
 def test_choice_is_the_first_or_a_draw_by_seed(nlp):
     docs = [nlp(str(number)) for number in range(50)]
     assert choose_documents(docs, 3, None) == docs[:3]

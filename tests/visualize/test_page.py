@@ -227,6 +227,20 @@ def test_text_runs_in_its_languages_direction():
     assert [a["style"].split(": ")[-1] for a, _ in page.having("entities")] == ["ltr", "rtl"]
 
 
+def test_text_against_its_languages_direction_turns_nothing_around_it():
+    doc = make_doc(["\u202ecat", "قطة"], ents=[(0, 1, "X")])
+    doc._.raw_tags = ["B-X", "B-X"]
+    html = render_page([doc], no_picture)
+    page = Page(html)
+    assert [text for _, text in page.having("word")] == ["\u202ecat", "قطة"]
+    for selector in (".word", ".gold span"):
+        (rule,) = re.findall(rf"^{re.escape(selector)} {{([^}}]*)}}", html, re.MULTILINE)
+        assert "unicode-bidi: isolate" in rule
+    # An inline block is isolated by its nature.
+    (rule,) = re.findall(r"^\.entities mark {([^}]*)}", html, re.MULTILINE)
+    assert "display: inline-block" in rule
+
+
 def test_page_without_documents_is_a_page():
     (counts,) = Page(render_page([], no_picture)).having("counts")
     assert counts[1].startswith("0 texts · 0 words")

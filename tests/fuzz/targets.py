@@ -1,0 +1,301 @@
+"""What is fuzzed: for each reader a function of bytes, and valid inputs to begin with.
+
+A target raises what its reader raises: one of `DOCUMENTED`, or nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import spacy
+import srsly
+from PIL import Image
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+
+from spacy_vokens.corpus.captions import read_captions
+from spacy_vokens.corpus.conll import TaggedSentence, read_conll
+from spacy_vokens.corpus.convert import tagged_doc
+from spacy_vokens.corpus.docbin import load_docs, save_docs
+from spacy_vokens.extensions import set_token_values
+from spacy_vokens.images.decode import open_picture
+from spacy_vokens.images.pool import ImagePool, ImageRecord, hash_ids
+from spacy_vokens.layers.image_features import ImageFeatures
+from spacy_vokens.retrieval.index import VokenIndex
+
+DOCUMENTED = (ValueError, FileNotFoundError)
+CORPUS = Path(__file__).parent / "corpus"
+# In memory, where the system has such a folder: a target writes a file for every input.
+MEMORY = Path("/dev/shm")
+SEPARATOR = b"\n=== file ===\n"
+MAX_PIXELS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader.
+
+    read: gives it an input.
+    seeds: valid inputs, which `read` takes without an error.
+    runs: inputs of the long run: together a million, fewer where a reader is slow.
+    """
+
+    read: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+    runs: int
+
+
+# Text
+
+
+def conll(data: bytes) -> None:
+    path = _scratch() / "a.txt"
+    path.write_bytes(data)
+    vocab = Vocab()
+    for sentence in read_conll(path):
+        doc = tagged_doc(sentence, vocab)
+        assert tuple(token.text for token in doc) == sentence.words
+
+
+def captions(data: bytes) -> None:
+    path = _scratch() / "a.tsv"
+    path.write_bytes(data)
+    for caption in read_captions(path):
+        assert caption.text.strip()
+
+
+def docbin(data: bytes) -> None:
+    """The bytes as a file; and as its content, compressed, so that the checksum is right."""
+    path = _scratch() / "a.spacy"
+    try:
+        content = zlib.decompress(data)
+    except zlib.error:
+        content = data
+    for written in (data, zlib.compress(content, 1)):
+        path.write_bytes(written)
+        try:
+            docs = load_docs(path, Vocab())
+        except ValueError:
+            if written is data:
+                continue
+            raise
+        save_docs(docs, _scratch() / "b.spacy")
+
+
+@cache
+def docbin_seeds() -> list[bytes]:
+    vocab = Vocab()
+    doc = tagged_doc(TaggedSentence(("a", "b"), ("O", "I-X"), "1"), vocab)
+    set_token_values(doc, "voken", ["c", None])
+    set_token_values(doc, "vokens", [[["c", 0.5]], None])
+    path = _scratch() / "seed.spacy"
+    save_docs([doc, Doc(vocab)], path)
+    return [path.read_bytes(), zlib.decompress(path.read_bytes())]
+
+
+# Pictures
+
+
+def picture(data: bytes) -> None:
+    image = open_picture(data, max_pixels=MAX_PIXELS)
+    assert image.mode == "RGB"
+    image.tobytes()
+
+
+@cache
+def picture_seeds() -> list[bytes]:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    seeds = []
+    for mode in ("RGB", "L", "P", "RGBA", "1", "I;16", "CMYK"):
+        for kind in ("PNG", "JPEG", "WEBP"):
+            buffer = io.BytesIO()
+            try:
+                Image.new(mode, (5, 3)).save(buffer, kind, exif=exif)
+            except OSError:
+                continue  # a mode that the format does not have
+            seeds.append(buffer.getvalue())
+    return seeds
+
+
+# Artefacts: their files joined by `SEPARATOR`, the hashes among them set right, since nothing
+# behind the check of a hash would be reached otherwise.
+
+POOL_FILES = ("meta.json", "images.jsonl", "features.npy")
+
+
+def pool(data: bytes) -> None:
+    files = _split(data, POOL_FILES)
+    meta = _json(files["meta.json"])
+    meta["features_sha256"] = _sha256(files["features.npy"])
+    records = [_json(line) for line in files["images.jsonl"].split(b"\n")]
+    ids = [record["id"] for record in records if isinstance(record.get("id"), str)]
+    meta["ids_sha256"] = hash_ids(id.encode(errors="replace").decode() for id in ids)
+    if meta.keys() - {"features_sha256", "ids_sha256"}:
+        files["meta.json"] = json.dumps(meta).encode()
+    folder = _scratch() / "pool"
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    np.asarray(ImagePool.open(folder).features)
+
+
+@cache
+def pool_seeds() -> list[bytes]:
+    return [_join({name: (_pool().path / name).read_bytes() for name in POOL_FILES})]
+
+
+def index(data: bytes) -> None:
+    VokenIndex.from_files(_index_files(_split(data, VokenIndex.FILES)))
+
+
+@cache
+def index_seeds() -> list[bytes]:
+    keys = np.eye(2, 4, dtype=np.float32)
+    return [_join(VokenIndex.from_pool(_pool(), keys).to_files())]
+
+
+def features(data: bytes) -> None:
+    files = _split(data, ("features", "rest"))
+    try:
+        rest = srsly.msgpack_loads(files["rest"])
+    except Exception:
+        rest = {}
+    message = rest if isinstance(rest, dict) else {}
+    message |= {"features": files["features"], "sha256": _sha256(files["features"])}
+    ImageFeatures.from_bytes(srsly.msgpack_dumps(message))
+
+
+@cache
+def features_seeds() -> list[bytes]:
+    message = srsly.msgpack_loads(ImageFeatures.from_pool(_pool()).to_bytes())
+    stored = message.pop("features")
+    return [_join({"features": stored, "rest": srsly.msgpack_dumps(message)})]
+
+
+RETRIEVER_FILES = ("cfg.json", "model", *VokenIndex.FILES)
+
+
+def retriever(data: bytes) -> None:
+    files = _index_files(_split(data, RETRIEVER_FILES))
+    _vokenizer().get_pipe("voken_retriever").from_bytes(srsly.msgpack_dumps(files))
+
+
+@cache
+def retriever_seeds() -> list[bytes]:
+    return [_join(_vokenizer().get_pipe("voken_retriever").to_files())]
+
+
+TARGETS = {
+    "conll": Target(conll, lambda: _stored("conll"), 400_000),
+    "captions": Target(captions, lambda: _stored("captions"), 300_000),
+    "docbin": Target(docbin, docbin_seeds, 100_000),
+    "picture": Target(picture, picture_seeds, 100_000),
+    "pool": Target(pool, pool_seeds, 40_000),
+    "index": Target(index, index_seeds, 30_000),
+    "features": Target(features, features_seeds, 30_000),
+    "retriever": Target(retriever, retriever_seeds, 2_000),
+}
+
+
+def reproducers(name: str) -> list[Path]:
+    """The files kept for a target: what it takes, and what it once did not refuse as it should."""
+    return sorted((CORPUS / name).glob("*"))
+
+
+def _stored(name: str) -> list[bytes]:
+    return [path.read_bytes() for path in reproducers(name) if path.name.startswith("valid")]
+
+
+@cache
+def _scratch_folder() -> TemporaryDirectory:
+    return TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+
+
+def _scratch() -> Path:
+    return Path(_scratch_folder().name)
+
+
+def _join(files: dict[str, bytes]) -> bytes:
+    return SEPARATOR.join(files.values())
+
+
+def _split(data: bytes, names: tuple[str, ...]) -> dict[str, bytes]:
+    parts = data.split(SEPARATOR)
+    return dict(zip(names, parts + [b""] * len(names), strict=False))
+
+
+def _index_files(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files with the hashes that the index's meta.json should hold, where it is JSON."""
+    meta = _json(files["meta.json"])
+    if isinstance(meta.get("sha256"), dict):
+        meta["sha256"] = {name: _sha256(files.get(name, b"")) for name in meta["sha256"]}
+        files["meta.json"] = json.dumps(meta).encode()
+    return files
+
+
+def _json(data: bytes) -> dict:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@cache
+def _pool() -> ImagePool:
+    records = [ImageRecord(id, f"{id}.png", "0" * 64, 8, 8, "the tests", "CC0") for id in "ab"]
+    return ImagePool.write(
+        _scratch() / "seed_pool",
+        records,
+        np.arange(6).reshape(2, 3),
+        encoder="tiny",
+        weights_sha256="1" * 64,
+        picture_root=_scratch(),
+    )
+
+
+@cache
+def _vokenizer() -> Language:
+    """A pipeline with a retriever of a few hundred weights."""
+    nlp = spacy.blank("en")
+    tok2vec = {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "pretrained_vectors": None,
+        "width": 4,
+        "depth": 1,
+        "embed_size": 8,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "subword_features": False,
+    }
+    model = {
+        "@architectures": "spacy-vokens.CrossModalMatching.v1",
+        "hidden_width": 4,
+        "width": 4,
+        "tok2vec": tok2vec,
+        "loss": {"@losses": "spacy-vokens.InfoNCE.v1"},
+    }
+    component = nlp.add_pipe("voken_retriever", config={"model": model})
+    reference = Doc(nlp.vocab, words=["a"])
+    reference._.image_id = "a"
+    examples = [Example(Doc(nlp.vocab, words=["a"]), reference)]
+    nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(_pool().path)}
+    nlp.initialize(lambda: examples)
+    component.set_pool(_pool())
+    return nlp
