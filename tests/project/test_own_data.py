@@ -1,0 +1,105 @@
+"""A user's own data through the README's command, in a script without spaces: Chinese."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.vocab import Vocab
+
+from spacy_vokens.corpus.docbin import load_docs
+from spacy_vokens.extensions import get_token_values
+from spacy_vokens.images.encoders import LITE0_PACKAGE
+
+from ..conftest import save_bert
+from .chinese import NAMES, characters, tagged_sentences, write_chinese_data
+from .conftest import ROOT, run_project
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec(LITE0_PACKAGE) is None, reason=f"no package {LITE0_PACKAGE}"),
+]
+
+
+def readme_arguments() -> list[str]:
+    """What follows `project run` in the README's command for data of one's own."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^python -m spacy project run (steps .*?)\n```", readme, re.S | re.M)
+    return shlex.split(command.replace("\\\n", " "))
+
+
+@pytest.fixture(scope="module")
+def chinese(copy_project: Callable[[], Path]) -> Path:
+    """A project in which the README's command ran on Chinese data, with a Chinese encoder."""
+    project = copy_project()
+    write_chinese_data(project)
+    encoder = project / "my_encoder"
+    encoder.mkdir()
+    save_bert(encoder, characters(), hidden=64, length=128)
+    variables = {
+        "lang": "zh",
+        "text_encoder": "my_encoder",
+        "vokenizer_steps": 20,
+        "vokenizer_eval": 10,
+        "tagger_steps": 120,
+        "tagger_eval": 30,
+    }
+    arguments = [word for name, value in variables.items() for word in (f"--vars.{name}", value)]
+    run_project(project, *readme_arguments(), *map(str, arguments))
+    return project
+
+
+def test_the_package_tags_chinese(chinese: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(chinese / "installed"))
+    nlp = spacy.load("zh_mine")
+    assert nlp.lang == "zh"
+    assert set(nlp.get_pipe("visual_ner").labels) == set(NAMES)
+    assert len(NAMES) == 16
+    retriever = nlp.get_pipe("voken_retriever")
+    found = expected = 0
+    for sentence in tagged_sentences():
+        doc = nlp("".join(char for char, _ in sentence))
+        # The pipeline's own tokeniser: one token a character.
+        assert [token.text for token in doc] == [char for char, _ in sentence]
+        tags = [tag for _, tag in sentence]
+        names = {(e.text, e.label_) for e in doc.ents}
+        gold = {
+            (e.text, e.label_)
+            for e in spacy.tokens.Doc(
+                nlp.vocab, [t.text for t in doc], spaces=[False] * len(doc), ents=tags
+            ).ents
+        }
+        found += len(names & gold)
+        expected += len(gold)
+        for token in doc:
+            assert (token._.voken is None) is token.is_punct
+            assert token._.voken is None or token._.voken in retriever.index
+    assert found > 0.5 * expected, "most of what it was trained on"
+
+
+def test_its_corpus_and_plain_text_give_the_same(chinese: Path) -> None:
+    """The corpus's words are joined by spaces, which Chinese text has not: BERT sees none."""
+    nlp = spacy.load(chinese / "training/mine/pipeline")
+    docs = load_docs(chinese / "corpus/mine/ner/test.spacy", Vocab())
+    assert docs
+    for spaced in docs:
+        words = [token.text for token in spaced]
+        plain = nlp("".join(words))
+        spaced = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
+        assert " " in spaced.text
+        assert [(e.start, e.end, e.label_) for e in plain.ents] == [
+            (e.start, e.end, e.label_) for e in spaced.ents
+        ]
+        assert get_token_values(plain, "voken") == get_token_values(spaced, "voken")
+
+
+def test_scores_and_page_are_there(chinese: Path) -> None:
+    report = json.loads((chinese / "metrics/mine/GatedFusion.json").read_text("utf-8"))
+    assert set(report["strict"]["per_type"]) <= set(NAMES)
+    assert "熊猫" in (chinese / "pages/mine.html").read_text("utf-8")
