@@ -5,7 +5,7 @@ import os
 # Before any library reads them: no test may reach a hub, and forked workers must not deadlock.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -52,21 +52,26 @@ def _seed() -> None:
 @pytest.fixture(scope="session")
 def text_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder of a BERT with 20 words, two layers and random weights."""
-    folder = tmp_path_factory.mktemp("bert")
+    return str(save_bert(tmp_path_factory.mktemp("bert"), WORDS))
+
+
+def save_bert(folder: Path, words: Iterable[str], *, hidden: int = 16, length: int = 64) -> Path:
+    """Write a BERT of two layers with random weights and these word pieces."""
     vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join((*SPECIAL, *WORDS)))
-    BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=64).save_pretrained(folder)
+    pieces = (*SPECIAL, *words)
+    vocabulary.write_text("\n".join(pieces), encoding="utf-8")
+    BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=length).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(SPECIAL) + len(WORDS),
-        hidden_size=16,
+        vocab_size=len(pieces),
+        hidden_size=hidden,
         num_hidden_layers=2,
         num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
+        intermediate_size=2 * hidden,
+        max_position_embeddings=length,
     )
     BertModel(config).save_pretrained(folder)
-    return str(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

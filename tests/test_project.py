@@ -89,6 +89,47 @@ def test_what_training_ends_with_is_evaluated(project: dict, profile: str) -> No
         assert int(values[f"{training}_steps"]) % int(values[f"{training}_eval"]) == 0
 
 
+def paper_steps(*, expected: str = "paper-steps", **variables: object) -> dict[str, str]:
+    """The first script of each command that the profile paper runs, with its values filled in."""
+    overrides = {f"vars.{name}": value for name, value in variables.items()}
+    project = load_project_config(ROOT, overrides=overrides)
+    (script,) = (c["script"][0] for c in project["commands"] if c["name"] == "run-paper")
+    _, _, _, _, _, workflow, folder, *arguments = shlex.split(script)
+    assert (workflow, folder) == (expected, ".")
+    project = load_project_config(ROOT, overrides=parse_config_overrides(arguments))
+    scripts = {c["name"]: c["script"][0] for c in project["commands"]}
+    return {name: scripts[name] for name in project["workflows"][workflow]}
+
+
+def test_paper_indexes_the_training_pictures_only() -> None:
+    steps = paper_steps()
+    names = list(steps)
+    assert names.index("embed") < names.index("select-training-pictures") < names.index("index")
+    *_, pool, corpus, selected, _ = shlex.split(steps["select-training-pictures"])
+    assert corpus.endswith("pairs/train.spacy")
+    assert selected != pool
+    assert shlex.split(steps["index"])[-2] == selected
+    assert options(steps["train"])["--paths.pool"] == selected
+    # Retrieval is scored on pictures that the index has not, from the pool of all.
+    assert options(steps["train-vokenizer"])["--paths.pool"] == pool
+
+
+def test_paper_takes_all_pictures_where_each_text_has_its_own() -> None:
+    steps = paper_steps(expected="steps", paper_steps="steps", paper_index_pool="paper")
+    assert "select-training-pictures" not in steps
+    assert options(steps["train"])["--paths.pool"] == shlex.split(steps["embed"])[6] == "pool/paper"
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_paper_passes_its_variables_on(exclude: bool) -> None:
+    steps = paper_steps(exclude_own=exclude, paper_vokenizer_steps=6, paper_tagger_steps=8)
+    vokenizer = options(steps["train-vokenizer"])
+    assert vokenizer["--components.voken_retriever.exclude_own"] == str(exclude).lower()
+    assert vokenizer["--training.max_steps"] == "6"
+    assert options(steps["train"])["--training.max_steps"] == "8"
+    assert options(steps["train-text-only"])["--training.max_steps"] == "8"
+
+
 def test_readmes_own_data_command_keeps_to_its_own_folders() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^python -m spacy project run steps (.*?)\n```", readme, re.S | re.M)

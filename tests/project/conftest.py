@@ -1,0 +1,51 @@
+"""The project as its users run it: a copy, and `spacy project run` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT_FILES = ("project.yml", "configs", "assets/check_assets.py", "assets/meta")
+TIMEOUT_S = 1800
+
+
+@pytest.fixture(scope="session")
+def copy_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Copy what the project's steps read into a new folder."""
+
+    def copy() -> Path:
+        project = tmp_path_factory.mktemp("project")
+        (project / "assets").mkdir()
+        for name in PROJECT_FILES:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, project / name)
+        return project
+
+    return copy
+
+
+def run_project(project: Path, *arguments: str, **environment: str) -> str:
+    """What `spacy project run` prints; its last lines are shown where it fails.
+
+    The package that it builds is installed in the folder `installed` of the project.
+    """
+    own = {"PYTHONPATH": str(ROOT), "PIP_TARGET": str(project / "installed"), "COLUMNS": "500"}
+    finished = subprocess.run(
+        [sys.executable, "-m", "spacy", "project", "run", *arguments],
+        cwd=project,
+        env=os.environ | own | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        timeout=TIMEOUT_S,
+    )
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    return finished.stdout

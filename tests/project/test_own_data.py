@@ -1,0 +1,106 @@
+"""A user's own data through the README's command, in a script without spaces: Chinese."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from spacy_vokens.corpus.docbin import load_docs
+from spacy_vokens.extensions import get_token_values
+from spacy_vokens.images.encoders import LITE0_PACKAGE
+
+from ..conftest import save_bert
+from .chinese import NAMES, characters, tagged_sentences, write_chinese_data
+from .conftest import ROOT, run_project
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec(LITE0_PACKAGE) is None, reason=f"no package {LITE0_PACKAGE}"),
+]
+
+
+def readme_arguments() -> list[str]:
+    """What follows `project run` in the README's command for data of one's own."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^python -m spacy project run (steps .*?)\n```", readme, re.S | re.M)
+    return shlex.split(command.replace("\\\n", " "))
+
+
+@pytest.fixture(scope="module")
+def chinese(copy_project: Callable[[], Path]) -> Path:
+    """A project in which the README's command ran on Chinese data, with a Chinese encoder."""
+    project = copy_project()
+    write_chinese_data(project)
+    encoder = project / "my_encoder"
+    encoder.mkdir()
+    save_bert(encoder, characters(), hidden=128, length=128)
+    variables = {
+        "lang": "zh",
+        "text_encoder": "my_encoder",
+        "vokenizer_steps": 20,
+        "vokenizer_eval": 10,
+        "tagger_steps": 120,
+        "tagger_eval": 40,
+    }
+    arguments = [word for name, value in variables.items() for word in (f"--vars.{name}", value)]
+    run_project(project, *readme_arguments(), *map(str, arguments))
+    return project
+
+
+def test_the_package_tags_chinese(chinese: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(chinese / "installed"))
+    nlp = spacy.load("zh_mine")
+    assert nlp.lang == "zh"
+    assert set(nlp.get_pipe("visual_ner").labels) == set(NAMES)
+    assert len(NAMES) == 16
+    retriever = nlp.get_pipe("voken_retriever")
+    n_found = n_gold = 0
+    for sentence in tagged_sentences():
+        words, tags = zip(*sentence, strict=True)
+        doc = nlp("".join(words))
+        # The pipeline's own tokeniser: one token a character.
+        assert [token.text for token in doc] == [*words]
+        gold = spans(Doc(nlp.vocab, words=[*words], ents=[*tags]))
+        n_found += len(gold & spans(doc))
+        n_gold += len(gold)
+        for token in doc:
+            assert (token._.voken is None) is token.is_punct
+            assert token.is_punct or token._.voken in retriever.index
+    assert n_found > 0.8 * n_gold, "it has learned what it was trained on"
+
+
+def spans(doc: Doc) -> set[tuple[int, int, str]]:
+    return {(ent.start, ent.end, ent.label_) for ent in doc.ents}
+
+
+def test_its_corpus_and_plain_text_give_the_same(chinese: Path) -> None:
+    """The corpus's words are joined by spaces, which Chinese text has not: BERT sees none."""
+    nlp = spacy.load(chinese / "training/mine/pipeline")
+    docs = load_docs(chinese / "corpus/mine/ner/test.spacy", Vocab())
+    assert docs
+    for doc in docs:
+        words = [token.text for token in doc]
+        plain, spaced = nlp("".join(words)), nlp(Doc(nlp.vocab, words=words))
+        assert " " in spaced.text
+        assert " " not in plain.text
+        assert spans(plain) == spans(spaced)
+        assert get_token_values(plain, "voken") == get_token_values(spaced, "voken")
+
+
+def test_scores_and_page_are_there(chinese: Path) -> None:
+    report = json.loads((chinese / "metrics/mine/GatedFusion.json").read_text("utf-8"))
+    assert set(report["strict"]["per_type"]) == set(NAMES)
+    page = (chinese / "pages/mine.html").read_text("utf-8")
+    assert '<figure lang="zh"' in page
+    shown = set(re.findall(r'class="word" title="(.*?)"', page))
+    assert shown
+    assert shown <= set(characters())
