@@ -90,7 +90,7 @@ def open_picture(
                 raise PictureError(
                     f"{width} x {height} pixels, one side more than {MAX_ASPECT} times the other"
                 )
-            image.decodermaxblock = _READ_BLOCK  # type: ignore[attr-defined]
+            image.decodermaxblock = _READ_BLOCK
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except PictureError:

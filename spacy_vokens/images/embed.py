@@ -285,7 +285,7 @@ def _scan(pictures: Path) -> tuple[dict[str, str], list[Reject], int]:
     for folder, subfolders, names in os.walk(root, onerror=fail):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in subfolders:
-            if (link := Path(folder, name)).is_symlink():
+            if os.path.islink(link := Path(folder, name)):
                 reject(link.relative_to(root).as_posix(), "a linked folder")
         for name in sorted(names):
             if name.startswith("."):
