@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +79,10 @@ def embed_pictures(
     """Embed every JPEG, PNG and WebP file under a folder.
 
     A picture's id is its relative path without the extension. Hidden files are passed over; linked
-    folders, and linked files that lie outside the folder, are rejected.
+    folders, and linked files that lie outside the folder, are rejected. So is a second picture
+    whose id is that of another but for case or Unicode form: on some systems it would be the same
+    file. A picture that cannot be read, decoded or transformed is a reject; an encoder that fails
+    on a batch ends the job.
 
     pictures: the folder. Whether it is absolute or relative is kept, see `ImagePool.write`.
     pool: where the pool is to be, outside `pictures`.
@@ -269,6 +273,7 @@ def _scan(pictures: Path) -> tuple[dict[str, str], list[Reject], int]:
     rejects: list[Reject] = []
     n_other = 0
     root = pictures.resolve()
+    taken: dict[str, str] = {}
 
     def reject(path: str, reason: str) -> None:
         # A file name need not be valid Unicode.
@@ -280,7 +285,7 @@ def _scan(pictures: Path) -> tuple[dict[str, str], list[Reject], int]:
     for folder, subfolders, names in os.walk(root, onerror=fail):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in subfolders:
-            if (link := Path(folder, name)).is_symlink():
+            if os.path.islink(link := Path(folder, name)):
                 reject(link.relative_to(root).as_posix(), "a linked folder")
         for name in sorted(names):
             if name.startswith("."):
@@ -291,26 +296,48 @@ def _scan(pictures: Path) -> tuple[dict[str, str], list[Reject], int]:
             file = Path(folder, name)
             path = file.relative_to(root).as_posix()
             id = picture_id(path)
-            if file.is_symlink() and not file.resolve().is_relative_to(root):
-                reject(path, "a link that leads out of the folder")
-            elif not file.exists():
-                reject(path, "a link that leads nowhere")
+            try:
+                _check_inside(root, path)
+                check_id(id)
+            except ValueError as error:
+                reject(path, str(error))
+                continue
+            first = taken.setdefault(_caseless(id), path)
+            if first == path:
+                found[id] = path
             elif id in found:
-                reject(path, f"its id {id!r} is that of {found[id]}")
+                reject(path, f"its id {id!r} is that of {first}")
             else:
-                try:
-                    check_id(id)
-                    found[id] = path
-                except ValueError as error:
-                    reject(path, str(error))
+                reject(path, f"its id {id!r} is that of {first} but for case or Unicode form")
     return found, rejects, n_other
+
+
+def _check_inside(root: Path, path: str) -> None:
+    """Raise PictureError where a path is a link to something that is not in its root."""
+    # Unlike Path.resolve, realpath takes links that go round in a circle.
+    target = os.path.realpath(root / path)
+    if not Path(target).is_relative_to(root):
+        raise PictureError("a link that leads out of the folder")
+    if os.path.islink(root / path) and not os.path.exists(target):
+        raise PictureError("a link that leads nowhere")
+
+
+def _caseless(id: str) -> str:
+    """Unicode's canonical caseless form: equal for names that macOS or Windows may take for one."""
+    folded = unicodedata.normalize("NFD", id).casefold()
+    return unicodedata.normalize("NFC", folded)
 
 
 def _hash_items(root: Path, items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for id, path in items:
-        status = (root / path).stat()
-        digest.update(f"{id}\0{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        try:
+            status = (root / path).stat()
+            state = f"{status.st_size}\0{status.st_mtime_ns}"
+        except OSError:
+            # Gone since the scan, or not to be seen: a reject once it is to be read.
+            state = ""
+        digest.update(f"{id}\0{path}\0{state}\n".encode())
     return digest.hexdigest()
 
 
@@ -325,6 +352,8 @@ def _load(
 ) -> _Loaded | Reject:
     id, path = item
     try:
+        # Once more, since a link may have taken the picture's place.
+        _check_inside(root.resolve(), path)
         data = read_picture(root / path)
         image = open_picture(data)
     except PictureError as error:
@@ -338,7 +367,12 @@ def _load(
         source=source,
         licence=licence,
     )
-    return _Loaded(record, transform(image), thumbnail(image) if thumbnails else None)
+    try:
+        tensor = transform(image)
+    # Transforms come from other libraries: one picture must not end the job of a million.
+    except Exception as error:
+        return Reject(path, f"the encoder's transform failed: {error}")
+    return _Loaded(record, tensor, thumbnail(image) if thumbnails else None)
 
 
 def _load_ahead(

@@ -75,6 +75,7 @@ def test_rejects(pictures: Path, tmp_path: Path) -> None:
     code, output = run(pictures, tmp_path / "pool")
     assert code == 1
     assert "1 of 4 pictures were rejected" in output
+    assert "pool.partial/rejects.jsonl" in output.replace(" ", "")
     code, output = run(pictures, tmp_path / "pool", "--max-rejects", 0.25)
     assert code == 0, output
     assert "1 pictures were rejected" in output

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import math
 import os
+import socket
 import struct
+import time
+import tracemalloc
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -26,19 +30,38 @@ def noise(width: int = 40, height: int = 30) -> Image.Image:
     return Image.fromarray(values)
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that announces a size and holds next to nothing."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(b"\0")
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     )
+
+
+def png_with(chunks: bytes, *, last: bool = False) -> bytes:
+    """A PNG with more chunks before its pixels, or after them."""
+    data = encode(noise(), "PNG")
+    place = data.index(b"IEND" if last else b"IDAT") - 4
+    return data[:place] + chunks + data[place:]
+
+
+def many_scans(repeats: int) -> bytes:
+    """A progressive JPEG of 2,000 x 2,000 pixels whose last scan stands there many times."""
+    data = encode(Image.new("L", (2000, 2000), 100), "JPEG", progressive=True)
+    start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:end] + data[start:end] * repeats + data[end:]
+
+
+def jpeg_with_exif(*entries: tuple[int, int, int, int], start: int = 8) -> bytes:
+    """A JPEG with EXIF entries of (tag, type, count, value or offset)."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    head = b"Exif\0\0II*\0" + struct.pack("<IH", start, len(entries))
+    return encode(noise(), "JPEG", exif=head + packed + bytes(4))
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
@@ -119,18 +142,89 @@ def test_first_frame_of_an_animation(file_format: str) -> None:
     assert open_picture(data).getpixel((4, 4)) == (0, 255, 0)
 
 
-def test_byte_bound_is_checked_before_reading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_byte_bound_is_checked_before_reading(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     file.write_bytes(encode(noise(), "PNG"))
     size = file.stat().st_size
     assert open_picture(file, max_bytes=size).size == (40, 30)
     with pytest.raises(PictureError, match="bytes, more than"):
         open_picture(file.read_bytes(), max_bytes=size - 1)
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("the file was read"))
     with pytest.raises(PictureError, match="bytes, more than"):
         open_picture(file, max_bytes=size - 1)
+    # More than fits in memory, and next to nothing on the disk.
+    os.truncate(file, 1 << 40)
+    with pytest.raises(PictureError, match="1,099,511,627,776 bytes, more than 33,554,432"):
+        open_picture(file)
+
+
+@pytest.mark.parametrize(
+    ("data", "seconds"),
+    [(many_scans(300), 0.2), (png_with(chunk(b"aaAa", b"") * 150_000), 0.1)],
+    ids=["scans of a JPEG", "chunks of a PNG"],
+)
+def test_time_bound(data: bytes, seconds: float) -> None:
+    started = time.monotonic()
+    open_picture(data, max_seconds=math.inf)
+    unbounded = time.monotonic() - started
+    started = time.monotonic()
+    with pytest.raises(PictureError, match=rf"^not decoded within {seconds} seconds$"):
+        open_picture(data, max_seconds=seconds)
+    assert time.monotonic() - started < unbounded / 2
+
+
+BOMB = zlib.compress(bytes(100 << 20))
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["before the pixels", "after them"])
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [(b"iCCP", b"x\0\0"), (b"zTXt", b"x\0\0"), (b"iTXt", b"x\0\1\0\0\0")],
+)
+def test_compressed_bombs_beside_the_pixels(kind: bytes, head: bytes, last: bool) -> None:
+    data = png_with(chunk(kind, head + BOMB), last=last)
+    tracemalloc.start()
+    with pytest.raises(PictureError, match="^damaged: Decompressed data too large"):
+        open_picture(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_many_small_bombs() -> None:
+    with pytest.raises(PictureError, match="^damaged: Too much memory used in text chunks"):
+        open_picture(png_with(chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(1 << 20))) * 80))
+
+
+@pytest.mark.filterwarnings("ignore:Tag data larger", "ignore:Corrupt EXIF")
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg_with_exif((0x112, 3, 2**32 - 1, 8)),
+        jpeg_with_exif((0x112, 2, 4, 2**32 - 16)),
+        jpeg_with_exif((0x112, 3, 1, 99)),
+        jpeg_with_exif((0x8769, 4, 1, 8)),
+        jpeg_with_exif(*[(0x112, 3, 2**31 - 1, 8)] * 5000),
+        jpeg_with_exif(start=2**32 - 16),
+        png_with(chunk(b"iCCP", b"x\0\0" + zlib.compress(b"no profile"))),
+    ],
+    ids=["count", "offset", "orientation 99", "loop", "many entries", "start", "profile"],
+)
+def test_absurd_metadata_leaves_the_picture_as_it_is(data: bytes) -> None:
+    assert open_picture(data, max_seconds=5).size == (40, 30)
+
+
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (101, 1), (2, 201)])
+def test_too_long_and_thin(size: tuple[int, int]) -> None:
+    with pytest.raises(PictureError, match=r"pixels, one side more than 100 times the other"):
+        open_picture(encode(Image.new("RGB", size), "PNG"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 100), (200, 2)])
+def test_small_and_thin(size: tuple[int, int]) -> None:
+    picture = open_picture(encode(Image.new("RGB", size, "red"), "PNG"))
+    assert picture.size == size
+    with Image.open(BytesIO(thumbnail(picture))) as small:
+        assert max(small.size) == min(max(size), 96)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -162,7 +256,7 @@ def test_empty() -> None:
 
 
 def test_only_regular_files(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="not a regular file"):
+    with pytest.raises(PictureError, match="cannot be read"):
         open_picture(tmp_path)
     with pytest.raises(PictureError, match="cannot be read"):
         open_picture(tmp_path / "absent.png")
@@ -174,6 +268,31 @@ def test_named_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(PictureError, match="not a regular file"):
         open_picture(pipe)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="the system has no such sockets")
+def test_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The address of a socket may have some hundred bytes only.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("a.png")
+        with pytest.raises(PictureError, match="cannot be read"):
+            open_picture(tmp_path / "a.png")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="the system has no such device")
+def test_device(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("/dev/zero")
+    with pytest.raises(PictureError, match="not a regular file"):
+        open_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize("text", ["just words", "<!DOCTYPE html><html><body>404</body></html>"])
+def test_text_named_as_a_picture(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(PictureError, match="not a JPEG, PNG, WEBP picture"):
+        open_picture(tmp_path / name)
 
 
 PICTURES = [encode(noise(), file_format) for file_format in ("JPEG", "PNG", "WEBP")]

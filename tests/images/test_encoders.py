@@ -266,3 +266,16 @@ def test_hash_of_tensors() -> None:
     assert digest == encoders._sha256_state({name: x.clone() for name, x in state.items()})
     others = [{"a": torch.ones(4)}, {"c": torch.ones(2, 2)}, {"a": torch.zeros(2, 2)}]
     assert digest not in [encoders._sha256_state(state | other) for other in others]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 100), (200, 2)])
+@pytest.mark.parametrize(
+    ("name", "fixture"),
+    [("torchvision:squeezenet1_1", "squeezenet"), ("timm:test_resnet", "timm_resnet")],
+)
+def test_the_thinnest_pictures_pass_the_transforms(
+    name: str, fixture: str, size: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
+    encoder = load_encoder(name, request.getfixturevalue(fixture))
+    usual = encoder.transform(Image.new("RGB", (40, 30)))
+    assert encoder.transform(Image.new("RGB", size)).shape == usual.shape

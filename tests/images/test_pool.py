@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -288,15 +288,34 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
     "id",
     [
         *("", " ", "/a", "..", "../a", "a/../../b", "a\\..\\b", "\\a", "C:a", "C:\\a", "//host/a"),
-        *("a\0b", "a\nb", "a\x85b", "a\udc80b", "x" * 256),
+        *("a\0b", "a\nb", "a\x85b", "a\udc80b", "x" * 256, "x" * 1000),
+        *("ab:c", "a\\b", "a.", "a ", "a./b", ".. /a", "CON", "a/nul", "Lpt1.old", "com¹ .x/a"),
     ],
 )
 def test_ids_that_are_refused(id: str) -> None:
-    with pytest.raises(ValueError, match=r"id|leads out|control"):
+    with pytest.raises(
+        ValueError, match=r"the id|an id|leads out|control|leads elsewhere on Windows: rename"
+    ):
         check_id(id)
 
 
-@pytest.mark.parametrize("id", ["a", "..a", "a..b", "a b", "1F469-200D", "é/ü", "👩‍🚀", "x" * 255])
+@pytest.mark.parametrize(
+    "id",
+    [
+        "a",
+        "..a",
+        "a..b",
+        "a b",
+        "1F469-200D",
+        "é/ü",
+        "icon",
+        "con-a",
+        "com10",
+        "a.con",
+        "👩‍🚀",
+        "x" * 255,
+    ],
+)
 def test_ids_that_are_accepted(id: str) -> None:
     check_id(id)
 
@@ -309,6 +328,22 @@ def test_an_accepted_id_stays_in_its_folder(id: str) -> None:
         return
     root = Path("/pictures/of/mine")
     assert Path(root, id + ".jpg").resolve().is_relative_to(root)
+
+
+@given(st.text(alphabet="abcnoulxCON1./\\: ", max_size=12))
+def test_an_accepted_id_means_the_same_on_windows(id: str) -> None:
+    try:
+        check_id(id)
+    except ValueError:
+        return
+    path = PureWindowsPath("D:\\pictures", id + ".jpg")
+    assert path.drive == "D:"
+    assert ":" not in str(path)[2:]
+    for part in path.parts[2:-1]:
+        assert part == part.rstrip(". ")
+    assert not any(PureWindowsPath(part).is_reserved() for part in path.parts[1:])
+    # The parts of a path are the same on both kinds of systems.
+    assert path.parts[2:] == PurePosixPath(id + ".jpg").parts
 
 
 def test_select(pool: ImagePool, tmp_path: Path) -> None:
