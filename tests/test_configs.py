@@ -10,6 +10,7 @@ import pytest
 import spacy
 import torch
 from spacy.cli._util import app
+from spacy.cli.init_config import fill_config
 from spacy.cli.package import package
 from spacy.cli.train import train
 from typer.testing import CliRunner
@@ -111,8 +112,9 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
 
 
 def test_spacys_debug_command_shows_the_model(
-    trained: Path, pool: ImagePool, text_encoder: str
+    trained: Path, pool: ImagePool, text_encoder: str, tmp_path: Path
 ) -> None:
+    fill_config(tmp_path / "filled.cfg", CONFIGS / "visual_ner.cfg")
     overrides = {
         "paths.pool": pool.path,
         "paths.text_encoder": text_encoder,
@@ -121,7 +123,7 @@ def test_spacys_debug_command_shows_the_model(
         "paths.vokenizer": trained / "indexed",
     }
     arguments = [part for name, value in overrides.items() for part in (f"--{name}", str(value))]
-    command = ["debug", "model", str(CONFIGS / "visual_ner.cfg"), "visual_ner", *arguments]
+    command = ["debug", "model", str(tmp_path / "filled.cfg"), "visual_ner", *arguments]
     result = CliRunner().invoke(app, command)
     assert "Traceback" not in result.output
     assert result.exit_code == 0, result.output
