@@ -225,7 +225,6 @@ def both_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         installed.mkdir()
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.15.1\n"
         (installed / "METADATA").write_text(metadata, encoding="utf-8")
-        (installed / "top_level.txt").write_text("faiss\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import packages_distributions
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,8 @@ from ..images.pool import ImagePool, ImageRecord, check_ids, parse_records
 from .picture import Picture
 
 META_KEYS = ("pool_hash", "encoder", "weights_sha256", "picture_root")
+# They all install the module `faiss`.
+FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-cuda")
 
 
 class VokenIndex:
@@ -175,7 +177,7 @@ class VokenIndex:
     @cached_property
     def _faiss(self) -> Any:
         one_of = "one of 'spacy-vokens[cpu]' and 'spacy-vokens[gpu]'"
-        packages = sorted(set(packages_distributions().get("faiss", ())))
+        packages = [name for name in FAISS_PACKAGES if any(Distribution.discover(name=name))]
         if len(packages) > 1:
             raise ImportError(
                 f"{' and '.join(packages)} are installed, and each has written over files of the "
