@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
+import sysconfig
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,19 +27,26 @@ def copy_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]
         for name in PROJECT_FILES:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, project / name)
+        # An environment of its own, where the project's package is installed; it sees ours.
+        venv.create(project / "venv", symlinks=True)
+        path = installed(project) / "ours.pth"
+        path.write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
         return project
 
     return copy
 
 
-def run_project(project: Path, *arguments: str, **environment: str) -> str:
-    """What `spacy project run` prints; its last lines are shown where it fails.
+def installed(project: Path) -> Path:
+    """Where the project's package is installed."""
+    (site_packages,) = (project / "venv/lib").glob("python*/site-packages")
+    return site_packages
 
-    The package that it builds is installed in the folder `installed` of the project.
-    """
-    own = {"PYTHONPATH": str(ROOT), "PIP_TARGET": str(project / "installed"), "COLUMNS": "500"}
+
+def run_project(project: Path, *arguments: str, **environment: str) -> str:
+    """What `spacy project run` prints; its last lines are shown where it fails."""
+    own = {"PYTHONPATH": str(ROOT), "COLUMNS": "500"}
     finished = subprocess.run(
-        [sys.executable, "-m", "spacy", "project", "run", *arguments],
+        [project / "venv/bin/python", "-m", "spacy", "project", "run", *arguments],
         cwd=project,
         env=os.environ | own | environment,
         stdout=subprocess.PIPE,

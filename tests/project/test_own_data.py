@@ -20,7 +20,7 @@ from spacy_vokens.images.encoders import LITE0_PACKAGE
 
 from ..conftest import save_bert
 from .chinese import NAMES, characters, tagged_sentences, write_chinese_data
-from .conftest import ROOT, run_project
+from .conftest import ROOT, installed, run_project
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,7 +57,7 @@ def chinese(copy_project: Callable[[], Path]) -> Path:
 
 
 def test_the_package_tags_chinese(chinese: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(chinese / "installed"))
+    monkeypatch.syspath_prepend(str(installed(chinese)))
     nlp = spacy.load("zh_mine")
     assert nlp.lang == "zh"
     assert set(nlp.get_pipe("visual_ner").labels) == set(NAMES)

@@ -27,7 +27,7 @@ from spacy_vokens.extensions import get_token_values
 from spacy_vokens.images.pool import ImagePool
 
 from ..conftest import DATA, save_bert
-from .conftest import run_project
+from .conftest import installed, run_project
 
 TWEETS = DATA / "twitter2017"
 PICTURES = {path.stem for path in TWEETS.glob("images/*.jpg")}
@@ -151,7 +151,7 @@ WHEEL = "packages/en_vokener_paper-0.1.0/dist/en_vokener_paper-0.1.0-py3-none-an
 
 def test_retrieved(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_finished(paper.path, WHEEL)
-    monkeypatch.syspath_prepend(str(paper.path / "installed"))
+    monkeypatch.syspath_prepend(str(installed(paper.path)))
     nlp = spacy.load("en_vokener_paper")
     assert nlp.pipe_names == ["voken_retriever", "transformer", "visual_ner"]
     retriever = nlp.get_pipe("voken_retriever")
@@ -190,7 +190,7 @@ def test_only_training_tweets_retrieve_their_own_picture(paper: Paper) -> None:
 
 def test_exclude_own_switches_it_off(paper: Paper, tmp_path: Path) -> None:
     project = tmp_path / "project"
-    shutil.copytree(paper.path, project)
+    shutil.copytree(paper.path, project, symlinks=True)
     logs = [
         paper.run("--vars.exclude_own", "true", "--vars.paper_steps", step, project=project)
         for step in ("train-vokenizer", "index", "vokenize")
@@ -205,7 +205,7 @@ def test_exclude_own_switches_it_off(paper: Paper, tmp_path: Path) -> None:
 def test_given(paper: Paper, tmp_path: Path) -> None:
     """The paper's "Original": the README's one line changed, and a pool of all the pictures."""
     project = tmp_path / "project"
-    shutil.copytree(paper.path, project)
+    shutil.copytree(paper.path, project, symlinks=True)
     path = project / "configs/visual_ner.cfg"
     config = path.read_text(encoding="utf-8")
     line = "[components.voken_retriever]\nsource = ${paths.vokenizer}\n"
