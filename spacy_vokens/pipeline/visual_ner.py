@@ -375,10 +375,11 @@ class VisualNer(FilePipe):
         if self.overwrite_entities:
             doc.set_ents(entities)
             return
-        # B and I; a blocked token is a B without a type.
-        is_taken = np.isin(doc.to_array("ENT_IOB"), (1, 3))
-        added = [ent for ent in entities if not is_taken[ent.start : ent.end].any()]
-        doc.set_ents(added, default="unmodified")
+        begins_or_goes_on = np.isin(doc.to_array("ENT_IOB"), (1, 3))
+        # A blocked token begins an entity without a type.
+        blocked = np.flatnonzero(begins_or_goes_on & (doc.to_array("ENT_TYPE") == 0)).tolist()
+        added = [ent for ent in entities if not begins_or_goes_on[ent.start : ent.end].any()]
+        doc.set_ents([*doc.ents, *added], blocked=[doc[i : i + 1] for i in blocked])
 
     def _require_head(self) -> None:
         if not self.cfg:

@@ -32,6 +32,7 @@ from spacy_vokens.extensions import set_token_values
 from spacy_vokens.images.decode import open_picture
 from spacy_vokens.images.pool import ImagePool, ImageRecord, hash_ids
 from spacy_vokens.layers.image_features import ImageFeatures
+from spacy_vokens.pipeline.file_pipe import FORMAT_VERSION, MANIFEST
 from spacy_vokens.retrieval.index import VokenIndex
 
 DOCUMENTED = (ValueError, FileNotFoundError)
@@ -157,7 +158,7 @@ def pool_seeds() -> list[bytes]:
 
 
 def index(data: bytes) -> None:
-    VokenIndex.from_files(_index_files(_split(data, VokenIndex.FILES)))
+    VokenIndex.from_files(_split(data, VokenIndex.FILES))
 
 
 @cache
@@ -173,8 +174,7 @@ def features(data: bytes) -> None:
     except Exception:
         rest = {}
     message = rest if isinstance(rest, dict) else {}
-    message |= {"features": files["features"], "sha256": _sha256(files["features"])}
-    ImageFeatures.from_bytes(srsly.msgpack_dumps(message))
+    ImageFeatures.from_bytes(srsly.msgpack_dumps(message | {"features": files["features"]}))
 
 
 @cache
@@ -188,7 +188,10 @@ RETRIEVER_FILES = ("cfg.json", "model", *VokenIndex.FILES)
 
 
 def retriever(data: bytes) -> None:
-    files = _index_files(_split(data, RETRIEVER_FILES))
+    files = _split(data, RETRIEVER_FILES)
+    # A manifest that fits, or nothing behind it is ever reached.
+    hashes = {name: _sha256(content) for name, content in files.items()}
+    files[MANIFEST] = json.dumps({"version": FORMAT_VERSION, "sha256": hashes}).encode()
     _vokenizer().get_pipe("voken_retriever").from_bytes(srsly.msgpack_dumps(files))
 
 
@@ -234,15 +237,6 @@ def _join(files: dict[str, bytes]) -> bytes:
 def _split(data: bytes, names: tuple[str, ...]) -> dict[str, bytes]:
     parts = data.split(SEPARATOR)
     return dict(zip(names, parts + [b""] * len(names), strict=False))
-
-
-def _index_files(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The files with the hashes that the index's meta.json should hold, where it is JSON."""
-    meta = _json(files["meta.json"])
-    if isinstance(meta.get("sha256"), dict):
-        meta["sha256"] = {name: _sha256(files.get(name, b"")) for name in meta["sha256"]}
-        files["meta.json"] = json.dumps(meta).encode()
-    return files
 
 
 def _json(data: bytes) -> dict:

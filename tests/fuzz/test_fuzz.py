@@ -20,17 +20,7 @@ edits = st.lists(
     min_size=1,
     max_size=4,
 )
-# Readers of artefacts, which do not refuse all damage with a documented error yet.
-UNSETTLED = ("pool", "index", "features", "retriever")
-fuzzed = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(reason="undocumented errors are left")])
-        if name in UNSETTLED
-        else name
-        for name in TARGETS
-    ],
-)
+fuzzed = pytest.mark.parametrize("name", TARGETS)
 
 
 @pytest.mark.parametrize("name", TARGETS)

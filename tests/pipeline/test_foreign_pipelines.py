@@ -31,6 +31,7 @@ TRANSFORMER_LISTENER = {
     "grad_factor": 1.0,
 }
 TEXT = "a red cat in paris"
+NAMES = "anna in paris !"
 OURS = ("voken_retriever", "vokener_transformer", "visual_ner")
 
 
@@ -126,6 +127,39 @@ def test_nothing_of_theirs_changes_and_ours_works(
         assert our_annotations(loaded(TEXT)) == our_annotations(doc)
 
 
+def test_with_a_copy_of_the_transformer_beside_another(
+    make_tagger: Make, vokenizer: Language, text_encoder: str
+) -> None:
+    """As the README tells: theirs keeps its output, and ours has a copy of its own."""
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy-transformers.TransformerModel.v3"}
+    nlp.add_pipe("transformer", config={"model": model | transformer_config(text_encoder)})
+    listener = {
+        "@architectures": "spacy-transformers.TransformerListener.v1",
+        "grad_factor": 1.0,
+        "upstream": "*",
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
+    nlp.add_pipe("tagger", config={"model": {"tok2vec": listener}}).add_label("NN")
+    nlp.initialize()
+    before, config = nlp(NAMES), nlp.config["components"].copy()
+    source = make_tagger("GatedFusion", steps=5, into=vokenizer)
+    expected = source(NAMES)
+    source.replace_listeners("transformer", "visual_ner", ["model.tok2vec"])
+    for name in ("voken_retriever", "visual_ner"):
+        nlp.add_pipe(name, source=source)
+    assert nlp.get_pipe("transformer").listening_components == ["tagger"]
+    assert {name: nlp.config["components"][name] for name in config} == config
+    assert not any(nlp.analyze_pipes()["problems"].values())
+    for pipeline in (nlp, spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())):
+        doc = pipeline(NAMES)
+        np.testing.assert_array_equal(doc._.trf_data.tensors[0], before._.trf_data.tensors[0])
+        assert [token.tag_ for token in doc] == [token.tag_ for token in before]
+        assert bio_tags(doc) == bio_tags(expected)
+        for name in ("voken", "visual_gate"):
+            assert get_token_values(doc, name) == get_token_values(expected, name)
+
+
 def test_their_training_leaves_ours_alone(theirs: Language, source: Language) -> None:
     add_ours(theirs, source)
     before = weights(theirs)
@@ -168,14 +202,40 @@ def test_who_sets_the_entities(source: Language, overwrite: bool) -> None:
     assert bio_tags(piped[1]) == ["O", "O", "B-PER", "O"]
 
 
-def test_blocked_tokens_stay_blocked_unless_entities_are_overwritten(source: Language) -> None:
-    tagger = source.get_pipe("visual_ner")
-    for overwrite, first in ((False, "O"), (True, "B-PER")):
-        tagger.overwrite_entities = overwrite
-        with source.select_pipes(disable=["visual_ner"]):
-            doc = source("anna in paris !")
-        doc.set_ents([], blocked=[doc[0:1]], default="missing")
-        assert bio_tags(tagger(doc)) == [first, "O", "B-LOC", "O"]
+def preset(nlp: Language, kind: str) -> Doc:
+    doc = Doc(nlp.vocab, words=NAMES.split())
+    spans = {
+        "entity": {"entities": [Span(doc, 1, 3, "EVENT", kb_id="Q1", span_id="e")]},
+        "blocked": {"entities": [], "blocked": [doc[2:4]], "default": "missing"},
+        "missing": {"entities": [], "default": "missing"},
+        "outside": {"entities": [], "default": "outside"},
+    }
+    doc.set_ents(**spans[kind])
+    return doc
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("entity", [("anna", "PER"), ("in paris", "EVENT")]),
+        ("blocked", [("anna", "PER")]),
+        ("missing", [("anna", "PER"), ("paris", "LOC")]),
+        ("outside", [("anna", "PER"), ("paris", "LOC")]),
+    ],
+)
+def test_overwrite_entities(make_tagger: Make, kind: str, expected: list[tuple[str, str]]) -> None:
+    nlp = make_tagger("NoFusion", steps=60)
+    (overwritten,) = nlp.pipe([preset(nlp, kind)])
+    assert [(e.text, e.label_) for e in overwritten.ents] == [("anna", "PER"), ("paris", "LOC")]
+    nlp.get_pipe("visual_ner").overwrite_entities = False
+    docs = [nlp(preset(nlp, kind)), *nlp.pipe([preset(nlp, kind), nlp.make_doc("")])]
+    for doc in docs[:2]:
+        assert [(e.text, e.label_) for e in doc.ents] == expected
+        assert all(token.ent_iob for token in doc), "nothing is left missing"
+        assert (doc[3].ent_iob, doc[3].ent_type) == ((3, 0) if kind == "blocked" else (2, 0))
+        assert [(e.kb_id_, e.id_) for e in doc.ents if e.label_ == "EVENT"] == (
+            [("Q1", "e")] if kind == "entity" else []
+        )
 
 
 def test_overwrite_entities_is_a_setting_of_the_config(source_path: Path) -> None:
