@@ -25,7 +25,9 @@ def test_every_test_that_a_guide_names_is_there(guide: str) -> None:
 
 def test_every_fault_of_the_table_has_a_test_or_a_reason() -> None:
     lines = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| What")]
+    rows = [
+        line for line in lines if line.startswith("| ") and not line.startswith(("| What", "| -"))
+    ]
     assert len(rows) > 100
     for row in rows:
         _, fault, outcome, shown_by, _ = row.replace(r"\|", "").split("|")

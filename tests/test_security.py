@@ -118,11 +118,3 @@ def test_the_bounds_of_the_docs_are_those_of_the_code() -> None:
     assert len(rows) >= 4
     for module, name, value in rows:
         assert getattr(importlib.import_module(module), name) == int(value.replace(",", ""))
-
-
-def test_every_test_that_the_docs_name_is_there() -> None:
-    docs = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", docs)
-    assert named
-    for file, test in named:
-        assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8")

@@ -80,6 +80,7 @@ def test_convert(conll_path: Path, tmp_path: Path) -> None:
     kill_at_random_moments(lambda output: run("convert", conll_path, output), accept, tmp_path)
 
 
+@pytest.mark.slow
 def test_vokenize(vokenizer_path: Path, corpus_path: Path, tmp_path: Path) -> None:
     def accept(folder: Path) -> None:
         for path in folder.glob("*.spacy"):
@@ -92,6 +93,7 @@ def test_vokenize(vokenizer_path: Path, corpus_path: Path, tmp_path: Path) -> No
     )
 
 
+@pytest.mark.slow
 def test_index(vokenizer_path: Path, pool: ImagePool, tmp_path: Path) -> None:
     kill_at_random_moments(
         lambda output: run("index", vokenizer_path, pool.path, output), spacy.load, tmp_path
