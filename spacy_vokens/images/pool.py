@@ -367,7 +367,8 @@ def _open_features(file: Path, meta: dict[str, Any]) -> np.ndarray:
     shape = (meta["count"], meta["dimension"])
     try:
         features = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    # NumPy parses the header as Python source, with whatever error that gives.
+    except Exception as error:
         raise _unusable(file, str(error)) from error
     if features.shape != shape or features.dtype != np.float16:
         raise _unusable(

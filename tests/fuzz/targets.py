@@ -201,14 +201,14 @@ def retriever_seeds() -> list[bytes]:
 
 
 TARGETS = {
-    "conll": Target(conll, lambda: _stored("conll"), 400_000),
+    "conll": Target(conll, lambda: _stored("conll"), 200_000),
     "captions": Target(captions, lambda: _stored("captions"), 300_000),
-    "docbin": Target(docbin, docbin_seeds, 100_000),
-    "picture": Target(picture, picture_seeds, 100_000),
+    "docbin": Target(docbin, docbin_seeds, 50_000),
+    "picture": Target(picture, picture_seeds, 300_000),
     "pool": Target(pool, pool_seeds, 40_000),
-    "index": Target(index, index_seeds, 30_000),
+    "index": Target(index, index_seeds, 100_000),
     "features": Target(features, features_seeds, 30_000),
-    "retriever": Target(retriever, retriever_seeds, 2_000),
+    "retriever": Target(retriever, retriever_seeds, 20_000),
 }
 
 
