@@ -245,6 +245,16 @@ def test_size_that_is_only_claimed(tmp_path: Path) -> None:
         ImagePool.open(tmp_path / "pool")
 
 
+@pytest.mark.parametrize("header", [b"{'descr': '<f2', (2, 3), ", b"{1: 2, 'a': 3}", b"(" * 60])
+def test_headers_that_are_no_header(tmp_path: Path, header: bytes) -> None:
+    write(tmp_path / "pool")
+    file = tmp_path / "pool/features.npy"
+    data = file.read_bytes()
+    file.write_bytes(data[:10] + header.ljust(117) + b"\n" + data[128:])
+    with pytest.raises(ValueError, match=r"features\.npy cannot be used"):
+        ImagePool.open(tmp_path / "pool")
+
+
 def test_a_pool_without_pictures(tmp_path: Path) -> None:
     write(tmp_path / "pool")
     (tmp_path / "pool/images.jsonl").write_text("")
