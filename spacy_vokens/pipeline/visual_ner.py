@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.scorer import get_ner_prf
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path
 from spacy.vocab import Vocab
+from spacy_transformers.layers.listener import TransformerListener
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..extensions import set_token_values
@@ -25,6 +27,7 @@ from ..layers.visual_tagger import TaggerOutput, build_head, fit_fusion
 from ..metrics.ner import bio_tags, score_tags
 from ..tagger.crf import MISSING, tag_set
 from .batches import batches_by_length
+from .entities import add_entities, tagged_entities
 from .file_pipe import FilePipe
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ upstream = "*"
     requires=["token._.voken"],
     default_config={
         "model": Config().from_str(DEFAULT_CONFIG)["model"],
+        "overwrite_entities": True,
         "scorer": {"@scorers": "spacy-vokens.TagScorer.v1"},
     },
     default_score_weights={
@@ -66,9 +70,11 @@ upstream = "*"
         "ents_per_type": None,
     },
 )
-def make_visual_ner(nlp: Language, name: str, model: Model, scorer: Callable) -> VisualNer:
+def make_visual_ner(
+    nlp: Language, name: str, model: Model, overwrite_entities: bool, scorer: Callable
+) -> VisualNer:
     """Make the component `visual_ner`."""
-    return VisualNer(nlp.vocab, model, name, scorer=scorer)
+    return VisualNer(nlp.vocab, model, name, overwrite_entities=overwrite_entities, scorer=scorer)
 
 
 def make_tag_scorer() -> Callable[..., dict[str, Any]]:
@@ -121,6 +127,11 @@ class VisualNer(FilePipe):
 
     Images reach it as `Token._.voken`, set by `voken_retriever` or `given_image`, and are looked up
     in its own table of features. Without vokens it tags from the text, and says so once.
+
+    It learns from `Doc.ents` alone: spans that overlap (`Doc.spans`) are not for it.
+
+    overwrite_entities: whether `Doc.ents` become this component's. If False, the entities that are
+        there stay, blocked tokens stay blocked, and found entities that touch neither are added.
     """
 
     OPTIONAL_FILES = ("images",)
@@ -131,9 +142,11 @@ class VisualNer(FilePipe):
         model: Model,
         name: str = "visual_ner",
         *,
+        overwrite_entities: bool = True,
         scorer: Callable[..., dict[str, Any]] | None = score_ner,
     ) -> None:
         super().__init__(vocab, model, name)
+        self.overwrite_entities = overwrite_entities
         self.scorer = scorer
         self._said_no_vokens = False
 
@@ -154,6 +167,22 @@ class VisualNer(FilePipe):
 
     # Training
 
+    def add_label(self, label: str) -> int:
+        """Add an entity type, before `initialize` makes the head for all of them.
+
+        returns: 0 if the label is known already, otherwise 1.
+        raises ValueError: for a new label once the component is initialised.
+        """
+        if not isinstance(label, str):
+            raise ValueError(Errors.E187)
+        if label in self.labels:
+            return 0
+        if self.model.has_ref("crf"):
+            n_tags = len(tag_set(self.labels))
+            raise ValueError(Errors.E922.format(name=self.name, nO=n_tags))
+        self.cfg["labels"] = sorted([*self.labels, label])
+        return 1
+
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
@@ -165,7 +194,8 @@ class VisualNer(FilePipe):
         """Make the head for the labels, the width of the words and that of the image features.
 
         get_examples: gives the training examples.
-        labels: entity types; read from the examples if None.
+        labels: entity types; read from the examples if None. Those that the component has
+            already, as by `add_label`, stay.
         pool: folder of the `ImagePool` whose features the vokens name. Needed unless the fusion is
             `NoFusion`.
         raises ValueError: without labels, without a pool, or when the pipeline's retriever has
@@ -174,7 +204,7 @@ class VisualNer(FilePipe):
         examples = list(get_examples())
         validate_examples(examples, "VisualNer.initialize")
         found = {ent.label_ for eg in examples for ent in eg.reference.ents}
-        labels = sorted(found if labels is None else labels)
+        labels = sorted({*self.labels, *(found if labels is None else labels)})
         if not labels:
             raise ValueError(Errors.E143.format(name=self.name))
         image_width = 0
@@ -220,6 +250,22 @@ class VisualNer(FilePipe):
         losses[self.name] += loss
         return losses
 
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+        **config: Any,
+    ) -> dict[str, float]:
+        """Warn that the component does not rehearse, and leave it as it is."""
+        warnings.warn(
+            f"{self.name} does not rehearse: to keep it from forgetting, mix examples of the old "
+            "kind into those of nlp.update.",
+            stacklevel=2,
+        )
+        return {} if losses is None else losses
+
     def get_loss(self, examples: list[Example], scores: TaggerOutput) -> tuple[float, Any]:
         """The CRF's negative log-likelihood averaged over documents, and its gradient."""
         gold = [self._gold_tags(examples[row]) for row in scores.rows]
@@ -228,9 +274,13 @@ class VisualNer(FilePipe):
     # Recognition
 
     def predict(self, docs: Iterable[Doc]) -> list[Tagged]:
-        """The best valid tag sequence of every document."""
+        """The best valid tag sequence of every document.
+
+        raises ValueError: when the component is not initialised, or its transformer has not run.
+        """
         docs = list(docs)
         self._require_head()
+        self._require_transformer(docs)
         uses_images = self.model.attrs["fusion"].uses_images
         nothing = np.zeros(0)
         found = [Tagged(nothing.astype(np.int64), nothing if uses_images else None) for _ in docs]
@@ -248,7 +298,11 @@ class VisualNer(FilePipe):
     def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
         """Write entities and gates to the documents."""
         for doc, found in zip(docs, scores, strict=True):
-            doc.set_ents(self._entities(doc, found.tags))
+            entities = tagged_entities(doc, found.tags, self.labels)
+            if self.overwrite_entities:
+                doc.set_ents(entities)
+            else:
+                add_entities(doc, entities)
             if found.gates is not None:
                 set_token_values(doc, "visual_gate", found.gates.tolist())
 
@@ -309,6 +363,8 @@ class VisualNer(FilePipe):
         labels = self.cfg.get("labels")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise ValueError("cfg.json: labels must be a list of texts.")
+        if "width" not in self.cfg:
+            return
         if len(labels) > MAX_LABELS:
             raise ValueError(f"cfg.json: {len(labels)} labels are more than {MAX_LABELS}.")
         width, image_width = self.get_width("width"), self.get_width("image_width")
@@ -331,24 +387,20 @@ class VisualNer(FilePipe):
                 f"{', '.join(self.labels)}. Initialise it with all labels of the corpus."
             ) from None
 
-    def _entities(self, doc: Doc, tags: np.ndarray) -> list[Span]:
-        """The entities of a valid sequence of tag numbers."""
-        is_begin = tags % 2 == 1
-        is_end = ~((tags > 0) & ~is_begin)
-        starts = np.flatnonzero(is_begin)
-        # The first token at or after start + 1 that is not inside ends the entity.
-        ends = np.append(np.flatnonzero(is_end), len(tags))
-        stops = ends[np.searchsorted(ends, starts, side="right")]
-        return [
-            Span(doc, start, stop, label=self.labels[(tags[start] - 1) // 2])
-            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
-        ]
-
     def _require_head(self) -> None:
-        if not self.cfg:
+        if not self.model.has_ref("crf"):
             raise ValueError(Errors.E109.format(name=self.name))
         if self.model.attrs["fusion"].uses_images and self.images is None:
             raise ValueError(
                 f"{self.name} was loaded without its image features ('images' excluded): load it "
                 "whole. Where they are not wanted, use NoFusion."
+            )
+
+    def _require_transformer(self, docs: list[Doc]) -> None:
+        """Where none has run, a listener would give zeros for every word, and say nothing."""
+        listens = any(isinstance(node, TransformerListener) for node in self.model.walk())
+        if listens and any(len(doc) and doc._.trf_data is None for doc in docs):
+            raise ValueError(
+                f"{self.name} listens to a transformer, and none has run: put the one that it was "
+                "trained with before it."
             )
