@@ -22,10 +22,22 @@ def tagged_entities(doc: Doc, tags: np.ndarray, labels: Sequence[str]) -> list[S
     ]
 
 
-def add_entities(doc: Doc, entities: list[Span]) -> None:
-    """Add those of the entities that touch no entity of the document and no blocked token."""
-    # A blocked token begins an entity of no type.
-    blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob_ == "B" and not t.ent_type]
-    taken = {token.i for span in (*doc.ents, *blocked) for token in span}
-    added = [entity for entity in entities if taken.isdisjoint(range(entity.start, entity.end))]
-    doc.set_ents([*doc.ents, *added], blocked=blocked)
+def set_entities(doc: Doc, entities: list[Span], *, overwrite: bool) -> None:
+    """Make the entities those of the document.
+
+    overwrite: if False, the document keeps its own and its blocked tokens, and of the entities it
+        gets those that touch neither.
+    """
+    kept: list[Span] = []
+    blocked: list[Span] = []
+    if not overwrite:
+        kept = list(doc.ents)
+        # A blocked token begins an entity of no type.
+        blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob_ == "B" and not t.ent_type]
+        taken = {token.i for span in (*kept, *blocked) for token in span}
+        entities = [ent for ent in entities if taken.isdisjoint(range(ent.start, ent.end))]
+    for entity in entities:
+        for token in entity:
+            # `set_ents` leaves the id of an entity that was there.
+            token.ent_id = 0
+    doc.set_ents([*kept, *entities], blocked=blocked)

@@ -27,7 +27,7 @@ from ..layers.visual_tagger import TaggerOutput, build_head, fit_fusion
 from ..metrics.ner import bio_tags, score_tags
 from ..tagger.crf import MISSING, tag_set
 from .batches import batches_by_length
-from .entities import add_entities, tagged_entities
+from .entities import set_entities, tagged_entities
 from .file_pipe import FilePipe
 
 logger = logging.getLogger(__name__)
@@ -299,10 +299,7 @@ class VisualNer(FilePipe):
         """Write entities and gates to the documents."""
         for doc, found in zip(docs, scores, strict=True):
             entities = tagged_entities(doc, found.tags, self.labels)
-            if self.overwrite_entities:
-                doc.set_ents(entities)
-            else:
-                add_entities(doc, entities)
+            set_entities(doc, entities, overwrite=self.overwrite_entities)
             if found.gates is not None:
                 set_token_values(doc, "visual_gate", found.gates.tolist())
 
@@ -320,15 +317,18 @@ class VisualNer(FilePipe):
         self.model.attrs["images"] = ImageFeatures.from_pool(pool)
 
     def _check_retriever(self, nlp: Language | None) -> None:
-        """The pipeline's retriever, frozen or not, must have indexed the same pool."""
-        pool_hash = self.model.attrs["images"].meta["pool_hash"]
+        """The last retriever before it, frozen or not, must have indexed the same pool."""
+        ours = others = self.model.attrs["images"].meta["pool_hash"]
         for name, pipe in nlp.components if nlp is not None else ():
-            index = getattr(pipe, "index", None)
-            if index is not None and index.meta["pool_hash"] != pool_hash:
-                raise ValueError(
-                    f"{self.name} was given image features of pool {pool_hash[:16]}, but {name} "
-                    f"has indexed pool {index.meta['pool_hash'][:16]}. Give both the same pool."
-                )
+            if pipe is self:
+                break
+            if (index := getattr(pipe, "index", None)) is not None:
+                retriever, others = name, index.meta["pool_hash"]
+        if others != ours:
+            raise ValueError(
+                f"{self.name} was given image features of pool {ours[:16]}, but {retriever} has "
+                f"indexed pool {others[:16]}. Give both the same pool."
+            )
 
     def _tell_of_missing_vokens(self, docs: list[Doc]) -> None:
         if not docs or self._said_no_vokens or any(doc._.voken_index is not None for doc in docs):

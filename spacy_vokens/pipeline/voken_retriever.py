@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,6 +239,18 @@ class VokenRetriever(FilePipe):
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+        **config: Any,
+    ) -> dict[str, float]:
+        """Warn that the component does not rehearse, and leave it as it is."""
+        warnings.warn(f"{self.name} does not rehearse: freeze it instead.", stacklevel=2)
+        return {} if losses is None else losses
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """The `matching_scores` of the examples, over every token whatever `skip` and `threshold`.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
 from spacy_vokens.metrics.ner import strict_spans
-from spacy_vokens.pipeline.entities import add_entities, tagged_entities
+from spacy_vokens.pipeline.entities import set_entities, tagged_entities
 from spacy_vokens.tagger.crf import tag_set
 
 LABELS = ["LOC", "MISC", "PER"]
@@ -32,7 +32,8 @@ def valid_tags(draw: st.DrawFn) -> list[int]:
 @settings(max_examples=100, deadline=None)
 def test_entities_are_those_of_the_tags(tags: list[int]) -> None:
     doc = Doc(NLP.vocab, words=["w"] * len(tags))
-    doc.set_ents(tagged_entities(doc, np.array(tags, int), LABELS))
+    doc.set_ents([Span(doc, i, i + 1, label="OLD") for i in range(len(doc))])
+    set_entities(doc, tagged_entities(doc, np.array(tags, int), LABELS), overwrite=True)
     assert spans(doc) == strict_spans([tag_set(LABELS)[number] for number in tags])
 
 
@@ -47,7 +48,7 @@ def test_what_was_there_stays_and_what_fits_is_added(tags: list[int], data: st.D
     found = tagged_entities(doc, np.array(tags, int), LABELS)
     fits = [e for e in found if not set("EB") & set(states[e.start : e.end])]
     for _ in range(2):
-        add_entities(doc, found)
+        set_entities(doc, found, overwrite=False)
         assert spans(doc) == sorted((e.start, e.end, e.label_) for e in (*there, *fits))
         assert [doc[s.start].ent_iob_ for s in by_state["B"]] == ["B"] * len(by_state["B"])
         assert doc.has_annotation("ENT_IOB", require_complete=True)
@@ -57,5 +58,7 @@ def test_what_was_there_stays_and_what_fits_is_added(tags: list[int], data: st.D
 def test_an_entity_that_stays_keeps_what_is_known_of_it(kept: str) -> None:
     doc = Doc(NLP.vocab, words=["anna", "in", "paris"])
     doc.set_ents([Span(doc, 0, 1, label="PER", kb_id="Q1", span_id="Q1")])
-    add_entities(doc, [Span(doc, 2, 3, label="LOC")])
+    set_entities(doc, [Span(doc, 2, 3, label="LOC")], overwrite=False)
     assert [getattr(ent, kept) for ent in doc.ents] == ["Q1", ""]
+    set_entities(doc, [Span(doc, 0, 3, label="ORG")], overwrite=True)
+    assert [getattr(ent, kept) for ent in doc.ents] == [""], "and takes it along"
