@@ -250,21 +250,13 @@ class VisualNer(FilePipe):
         losses[self.name] += loss
         return losses
 
-    def rehearse(
-        self,
-        examples: Iterable[Example],
-        *,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-        **config: Any,
-    ) -> dict[str, float]:
+    def rehearse(self, examples: Iterable[Example], **config: Any) -> None:
         """Warn that the component does not rehearse, and leave it as it is."""
         warnings.warn(
             f"{self.name} does not rehearse: to keep it from forgetting, mix examples of the old "
             "kind into those of nlp.update.",
             stacklevel=2,
         )
-        return {} if losses is None else losses
 
     def get_loss(self, examples: list[Example], scores: TaggerOutput) -> tuple[float, Any]:
         """The CRF's negative log-likelihood averaged over documents, and its gradient."""

@@ -240,17 +240,9 @@ class VokenRetriever(FilePipe):
         losses[self.name] += loss
         return losses
 
-    def rehearse(
-        self,
-        examples: Iterable[Example],
-        *,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-        **config: Any,
-    ) -> dict[str, float]:
+    def rehearse(self, examples: Iterable[Example], **config: Any) -> None:
         """Warn that the component does not rehearse, and leave it as it is."""
         warnings.warn(f"{self.name} does not rehearse: freeze it instead.", stacklevel=2)
-        return {} if losses is None else losses
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """The `matching_scores` of the examples, over every token whatever `skip` and `threshold`.
