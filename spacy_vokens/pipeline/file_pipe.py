@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
+import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,11 +13,9 @@ import srsly
 from spacy.pipeline import TrainablePipe
 from spacy.training import Example
 from spacy.util import ensure_path
-from thinc.api import Optimizer
 
 from ..files import file_written_aside
 
-logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 # Of a layer; what a file claims is bounded before anything is made of it.
 MAX_WIDTH = 1 << 16
@@ -34,7 +32,6 @@ class FilePipe(TrainablePipe):
 
     # Files that the component has at some times only.
     OPTIONAL_FILES: ClassVar[tuple[str, ...]] = ()
-    _said_no_rehearsal = False
 
     def to_files(self) -> dict[str, bytes]:
         """Everything the component needs, by file name."""
@@ -57,22 +54,13 @@ class FilePipe(TrainablePipe):
         raises ValueError: where `self.cfg` cannot be a component's settings.
         """
 
-    def rehearse(
-        self,
-        examples: Iterable[Example],
-        *,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-        **config: Any,
-    ) -> dict[str, float]:
-        """Learn nothing: the component does not rehearse, and says so once."""
-        if not self._said_no_rehearsal:
-            self._said_no_rehearsal = True
-            logger.warning(
-                "%s does not rehearse, and stays as it is: train on old and new examples together.",
-                self.name,
-            )
-        return {} if losses is None else losses
+    def rehearse(self, examples: Iterable[Example], **config: Any) -> None:
+        """Warn that the component does not rehearse, and leave it as it is."""
+        warnings.warn(
+            f"{self.name} does not rehearse: to keep it from forgetting, freeze it, or mix examples "
+            "of the old kind into those of nlp.update.",
+            stacklevel=2,
+        )
 
     def get_width(self, name: str) -> int:
         """A width among the settings.

@@ -11,10 +11,11 @@ import numpy as np
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.scorer import get_ner_prf
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path
 from spacy.vocab import Vocab
+from spacy_transformers.layers.listener import TransformerListener
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..extensions import set_token_values
@@ -25,6 +26,7 @@ from ..layers.visual_tagger import TaggerOutput, build_head, fit_fusion
 from ..metrics.ner import bio_tags, score_tags
 from ..tagger.crf import MISSING, tag_set
 from .batches import batches_by_length
+from .entities import set_entities, tagged_entities
 from .file_pipe import FilePipe
 
 logger = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ upstream = "*"
 def make_visual_ner(
     nlp: Language, name: str, model: Model, overwrite_entities: bool, scorer: Callable
 ) -> VisualNer:
-    """Make the component `visual_ner`; the settings are those of `VisualNer`."""
+    """Make the component `visual_ner`."""
     return VisualNer(nlp.vocab, model, name, overwrite_entities=overwrite_entities, scorer=scorer)
 
 
@@ -125,10 +127,10 @@ class VisualNer(FilePipe):
     Images reach it as `Token._.voken`, set by `voken_retriever` or `given_image`, and are looked up
     in its own table of features. Without vokens it tags from the text, and says so once.
 
-    It learns from `Doc.ents`, which do not overlap; what is in `Doc.spans` it does not see.
+    It learns from `Doc.ents` alone: spans that overlap (`Doc.spans`) are not for it.
 
-    overwrite_entities: replace the entities that a document has. Otherwise they stay, blocked
-        tokens too, and those are added that touch none of them.
+    overwrite_entities: whether `Doc.ents` become this component's. If False, the entities that are
+        there stay, blocked tokens stay blocked, and found entities that touch neither are added.
     """
 
     OPTIONAL_FILES = ("images",)
@@ -145,13 +147,12 @@ class VisualNer(FilePipe):
         super().__init__(vocab, model, name)
         self.overwrite_entities = overwrite_entities
         self.scorer = scorer
-        self._added_labels: list[str] = []
         self._said_no_vokens = False
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The entity types, sorted; before `initialize` those that were added."""
-        return tuple(self.cfg.get("labels", sorted(self._added_labels)))
+        """The entity types, sorted."""
+        return tuple(self.cfg.get("labels", ()))
 
     @property
     def label_data(self) -> list[str]:
@@ -166,19 +167,19 @@ class VisualNer(FilePipe):
     # Training
 
     def add_label(self, label: str) -> int:
-        """Add an entity type before `initialize`, beside those that its examples have.
+        """Add an entity type, before `initialize` makes the head for all of them.
 
-        returns: 1, or 0 where the type is known.
-        raises ValueError: after `initialize`, when the number of tags is fixed.
+        returns: 0 if the label is known already, otherwise 1.
+        raises ValueError: for a new label once the component is initialised.
         """
+        if not isinstance(label, str):
+            raise ValueError(Errors.E187)
         if label in self.labels:
             return 0
-        if self.cfg:
-            raise ValueError(
-                f"{self.name} is initialized for {', '.join(self.labels)} and cannot learn "
-                f"{label!r} besides: initialize it anew, with all labels."
-            )
-        self._added_labels.append(label)
+        if self.model.has_ref("crf"):
+            n_tags = len(tag_set(self.labels))
+            raise ValueError(Errors.E922.format(name=self.name, nO=n_tags))
+        self.cfg["labels"] = sorted([*self.labels, label])
         return 1
 
     def initialize(
@@ -192,7 +193,8 @@ class VisualNer(FilePipe):
         """Make the head for the labels, the width of the words and that of the image features.
 
         get_examples: gives the training examples.
-        labels: entity types; if None, those of the examples and those that were added.
+        labels: entity types; read from the examples if None. Those that the component has
+            already, as by `add_label`, stay.
         pool: folder of the `ImagePool` whose features the vokens name. Needed unless the fusion is
             `NoFusion`.
         raises ValueError: without labels, without a pool, or when the pipeline's retriever has
@@ -201,7 +203,7 @@ class VisualNer(FilePipe):
         examples = list(get_examples())
         validate_examples(examples, "VisualNer.initialize")
         found = {ent.label_ for eg in examples for ent in eg.reference.ents}
-        labels = sorted(found.union(self._added_labels) if labels is None else labels)
+        labels = sorted({*self.labels, *(found if labels is None else labels)})
         if not labels:
             raise ValueError(Errors.E143.format(name=self.name))
         image_width = 0
@@ -255,9 +257,13 @@ class VisualNer(FilePipe):
     # Recognition
 
     def predict(self, docs: Iterable[Doc]) -> list[Tagged]:
-        """The best valid tag sequence of every document."""
+        """The best valid tag sequence of every document.
+
+        raises ValueError: when the component is not initialised, or its transformer has not run.
+        """
         docs = list(docs)
         self._require_head()
+        self._require_transformer(docs)
         uses_images = self.model.attrs["fusion"].uses_images
         nothing = np.zeros(0)
         found = [Tagged(nothing.astype(np.int64), nothing if uses_images else None) for _ in docs]
@@ -275,7 +281,8 @@ class VisualNer(FilePipe):
     def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
         """Write entities and gates to the documents."""
         for doc, found in zip(docs, scores, strict=True):
-            self._set_entities(doc, self._entities(doc, found.tags))
+            entities = tagged_entities(doc, found.tags, self.labels)
+            set_entities(doc, entities, overwrite=self.overwrite_entities)
             if found.gates is not None:
                 set_token_values(doc, "visual_gate", found.gates.tolist())
 
@@ -293,15 +300,18 @@ class VisualNer(FilePipe):
         self.model.attrs["images"] = ImageFeatures.from_pool(pool)
 
     def _check_retriever(self, nlp: Language | None) -> None:
-        """The pipeline's retriever, frozen or not, must have indexed the same pool."""
-        pool_hash = self.model.attrs["images"].meta["pool_hash"]
+        """The last retriever before it, frozen or not, must have indexed the same pool."""
+        ours = others = self.model.attrs["images"].meta["pool_hash"]
         for name, pipe in nlp.components if nlp is not None else ():
-            index = getattr(pipe, "index", None)
-            if index is not None and index.meta["pool_hash"] != pool_hash:
-                raise ValueError(
-                    f"{self.name} was given image features of pool {pool_hash[:16]}, but {name} "
-                    f"has indexed pool {index.meta['pool_hash'][:16]}. Give both the same pool."
-                )
+            if pipe is self:
+                break
+            if (index := getattr(pipe, "index", None)) is not None:
+                retriever, others = name, index.meta["pool_hash"]
+        if others != ours:
+            raise ValueError(
+                f"{self.name} was given image features of pool {ours[:16]}, but {retriever} has "
+                f"indexed pool {others[:16]}. Give both the same pool."
+            )
 
     def _tell_of_missing_vokens(self, docs: list[Doc]) -> None:
         if not docs or self._said_no_vokens or any(doc._.voken_index is not None for doc in docs):
@@ -336,6 +346,8 @@ class VisualNer(FilePipe):
         labels = self.cfg.get("labels")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise ValueError("cfg.json: labels must be a list of texts.")
+        if "width" not in self.cfg:
+            return
         if len(labels) > MAX_LABELS:
             raise ValueError(f"cfg.json: {len(labels)} labels are more than {MAX_LABELS}.")
         width, image_width = self.get_width("width"), self.get_width("image_width")
@@ -358,34 +370,20 @@ class VisualNer(FilePipe):
                 f"{', '.join(self.labels)}. Initialise it with all labels of the corpus."
             ) from None
 
-    def _entities(self, doc: Doc, tags: np.ndarray) -> list[Span]:
-        """The entities of a valid sequence of tag numbers."""
-        is_begin = tags % 2 == 1
-        is_end = ~((tags > 0) & ~is_begin)
-        starts = np.flatnonzero(is_begin)
-        # The first token at or after start + 1 that is not inside ends the entity.
-        ends = np.append(np.flatnonzero(is_end), len(tags))
-        stops = ends[np.searchsorted(ends, starts, side="right")]
-        return [
-            Span(doc, start, stop, label=self.labels[(tags[start] - 1) // 2])
-            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
-        ]
-
-    def _set_entities(self, doc: Doc, entities: list[Span]) -> None:
-        if self.overwrite_entities:
-            doc.set_ents(entities)
-            return
-        begins_or_goes_on = np.isin(doc.to_array("ENT_IOB"), (1, 3))
-        # A blocked token begins an entity without a type.
-        blocked = np.flatnonzero(begins_or_goes_on & (doc.to_array("ENT_TYPE") == 0)).tolist()
-        added = [ent for ent in entities if not begins_or_goes_on[ent.start : ent.end].any()]
-        doc.set_ents([*doc.ents, *added], blocked=[doc[i : i + 1] for i in blocked])
-
     def _require_head(self) -> None:
-        if not self.cfg:
+        if not self.model.has_ref("crf"):
             raise ValueError(Errors.E109.format(name=self.name))
         if self.model.attrs["fusion"].uses_images and self.images is None:
             raise ValueError(
                 f"{self.name} was loaded without its image features ('images' excluded): load it "
                 "whole. Where they are not wanted, use NoFusion."
+            )
+
+    def _require_transformer(self, docs: list[Doc]) -> None:
+        """Where none has run, a listener would give zeros for every word, and say nothing."""
+        listens = any(isinstance(node, TransformerListener) for node in self.model.walk())
+        if listens and any(len(doc) and doc._.trf_data is None for doc in docs):
+            raise ValueError(
+                f"{self.name} listens to a transformer, and none has run: put the one that it was "
+                "trained with before it."
             )

@@ -217,7 +217,10 @@ class VokenRetriever(FilePipe):
         examples = list(examples)
         validate_examples(examples, "VokenRetriever.update")
         if self._pool is None:
-            raise ValueError(f"{self.name} has no pool to learn from: call nlp.initialize first.")
+            raise ValueError(
+                f"{self.name} has no pool to learn from: call nlp.initialize first, or freeze it "
+                f"(frozen_components in [training], or nlp.update(…, exclude=['{self.name}']))."
+            )
         pairs = [eg for eg in self._pairs(examples) if len(eg.predicted)]
         if not pairs:
             return losses
