@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import spacy
 import torch
-from spacy.cli._util import app
 from spacy.cli.package import package
 from spacy.cli.train import train
-from typer.testing import CliRunner
 
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.layers.image_features import ImageFeatures
@@ -108,13 +106,3 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
         assert fact in readme
     nlp = spacy.load(tmp_path / "en_vokener-0.1.0" / "en_vokener" / "en_vokener-0.1.0")
     assert nlp("anna in paris !").ents[0].label_ == "PER"
-
-
-def test_spacys_debug_command_shows_the_model(trained: Path) -> None:
-    config = trained / "tagger" / "model-best" / "config.cfg"
-    pool = spacy.util.load_config(config)["paths"]["pool"]
-    arguments = ["--initialize.components.voken_retriever.pool", pool]
-    arguments += ["--paths.train", str(trained / "ner.spacy")]
-    result = CliRunner().invoke(app, ["debug", "model", str(config), "visual_ner", *arguments])
-    assert result.exit_code == 0, result.output
-    assert "visual_tagger" in result.output

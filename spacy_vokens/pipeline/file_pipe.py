@@ -57,8 +57,8 @@ class FilePipe(TrainablePipe):
     def rehearse(self, examples: Iterable[Example], **config: Any) -> None:
         """Warn that the component does not rehearse, and leave it as it is."""
         warnings.warn(
-            f"{self.name} does not rehearse: to keep it from forgetting, freeze it, or mix examples "
-            "of the old kind into those of nlp.update.",
+            f"{self.name} does not rehearse: to keep it from forgetting, freeze it, or mix "
+            "examples of the old kind into those of nlp.update.",
             stacklevel=2,
         )
 
