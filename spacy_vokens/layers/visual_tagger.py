@@ -103,6 +103,13 @@ def _forward(
     rows = [row for row, doc in enumerate(docs) if len(doc)]
     lengths = [len(docs[row]) for row in rows]
     words = ops.pad([vectors[row] for row in rows])
+    width = get_module(model.get_ref("head")).output.in_features
+    if words.shape[2] != width:
+        raise ValueError(
+            f"visual_ner was trained on word vectors of {width} values, and is given "
+            f"{words.shape[2]}: another transformer has run last. Put the one that it was trained "
+            "with right before it."
+        )
     mask = np.arange(words.shape[1]) < np.array(lengths)[:, None]
     images: ImageFeatures | None = model.attrs["images"]
     if images is not None:

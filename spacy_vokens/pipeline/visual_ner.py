@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from spacy.errors import Errors
 from spacy.language import Language
+from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
@@ -259,11 +260,12 @@ class VisualNer(FilePipe):
     def predict(self, docs: Iterable[Doc]) -> list[Tagged]:
         """The best valid tag sequence of every document.
 
-        raises ValueError: when the component is not initialised, or its transformer has not run.
+        raises ValueError: when the component is not initialised, or what it listens to has not
+            run.
         """
         docs = list(docs)
         self._require_head()
-        self._require_transformer(docs)
+        self._require_upstream(docs)
         uses_images = self.model.attrs["fusion"].uses_images
         nothing = np.zeros(0)
         found = [Tagged(nothing.astype(np.int64), nothing if uses_images else None) for _ in docs]
@@ -379,11 +381,14 @@ class VisualNer(FilePipe):
                 "whole. Where they are not wanted, use NoFusion."
             )
 
-    def _require_transformer(self, docs: list[Doc]) -> None:
-        """Where none has run, a listener would give zeros for every word, and say nothing."""
-        listens = any(isinstance(node, TransformerListener) for node in self.model.walk())
-        if listens and any(len(doc) and doc._.trf_data is None for doc in docs):
-            raise ValueError(
-                f"{self.name} listens to a transformer, and none has run: put the one that it was "
-                "trained with before it."
-            )
+    def _require_upstream(self, docs: list[Doc]) -> None:
+        """Where nothing has run that it listens to, a listener gives zeros and says nothing."""
+        layers = {type(node) for node in self.model.walk()}
+        for doc in filter(len, docs):
+            if (TransformerListener in layers and doc._.trf_data is None) or (
+                Tok2VecListener in layers and not doc.tensor.size
+            ):
+                raise ValueError(
+                    f"{self.name} listens to a transformer or tok2vec, and none has run: put the "
+                    "one that it was trained with before it."
+                )

@@ -11,6 +11,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from spacy_vokens.extensions import get_token_values
 from spacy_vokens.metrics.ner import bio_tags
@@ -205,11 +206,46 @@ def test_a_renamed_transformer_is_heard_as_by_spacys_own_listeners(
 def test_where_no_transformer_has_run_it_says_so(vokener: Language) -> None:
     with (
         vokener.select_pipes(disable="transformer"),
-        pytest.raises(ValueError, match="visual_ner listens to a transformer, and none has run"),
+        pytest.raises(ValueError, match="visual_ner listens to .*, and none has run"),
     ):
         vokener(TEXT)
     with vokener.select_pipes(disable="transformer"):
         assert len(vokener("")) == 0
+
+
+def test_it_listens_to_a_tok2vec_too(tagged_examples: Tagged) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    no_fusion = {"@layers": "spacy-vokens.NoFusion.v1"}
+    nlp.add_pipe("visual_ner", config={"model": {"tok2vec": LISTENER, "fusion": no_fusion}})
+    examples = tagged_examples(nlp)
+    nlp.initialize(lambda: examples)
+    learn(nlp, examples, exclude=[], steps=40)
+    assert bio_tags(nlp("anna in paris !")) == TAGS
+    with (
+        nlp.select_pipes(disable="tok2vec"),
+        pytest.raises(ValueError, match="visual_ner listens to .*, and none has run"),
+    ):
+        nlp(TEXT)
+
+
+def test_a_transformer_of_another_width_before_it_is_an_error(
+    vokener: Language, text_encoder: str, tmp_path: Path
+) -> None:
+    wide = BertConfig.from_pretrained(text_encoder, hidden_size=32)
+    BertModel(wide).save_pretrained(tmp_path)
+    BertTokenizerFast.from_pretrained(text_encoder).save_pretrained(tmp_path)
+    encoder = {"@architectures": "spacy-transformers.TransformerModel.v3"}
+    vokener.add_pipe(
+        "transformer",
+        name="wide",
+        config={"model": encoder | transformer_config(str(tmp_path))},
+        before="visual_ner",
+    )
+    with vokener.select_pipes(enable="wide"):
+        vokener.initialize()
+    with pytest.raises(ValueError, match="word vectors of 16 values, and is given 32"):
+        vokener(TEXT)
 
 
 def test_a_renamed_tagger_is_the_same_tagger(vokener: Language, tmp_path: Path) -> None:

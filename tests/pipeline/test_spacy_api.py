@@ -19,9 +19,11 @@ from typer.testing import CliRunner
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.extensions import get_token_values
 from spacy_vokens.images.pool import ImagePool
-from spacy_vokens.metrics.ner import bio_tags
+from spacy_vokens.metrics.ner import bio_tags, repair_bio
+from spacy_vokens.tagger.crf import tag_set
 
 from ..conftest import transformer_config
+from ..test_registry import TOK2VEC
 
 TEXT = "anna in paris !"
 TAGS = ["B-PER", "O", "B-LOC", "O"]
@@ -150,6 +152,32 @@ def test_no_label_is_added_to_a_trained_tagger(nlp: Language) -> None:
     with pytest.raises(NotImplementedError, match="E921"):
         tagger.set_output(9)
     assert bio_tags(nlp(TEXT)) == TAGS
+
+
+def test_sixteen_labels() -> None:
+    """It learns them, reloads, and decodes only valid sequences, trained or not."""
+    nlp = spacy.blank("en")
+    words = [f"w{i:02}" for i in range(16)]
+    config = {"model": {"tok2vec": TOK2VEC | {"width": 32, "embed_size": 500}}}
+    nlp.add_pipe("visual_ner", config=Config(NO_FUSION).merge(config))
+    gold = {f"{word} {word} .": [f"B-{word}", f"I-{word}", "O"] for word in words}
+    examples = [
+        Example(nlp.make_doc(text), Doc(nlp.vocab, words=text.split(), ents=tags))
+        for text, tags in gold.items()
+    ]
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 0.01
+    shuffled = [nlp.make_doc(" ".join(words[i::3] + words[::-2])) for i in range(3)]
+    for _ in range(2):
+        for found in nlp.get_pipe("visual_ner").predict(shuffled):
+            tags = [tag_set(words)[number] for number in found.tags]
+            assert repair_bio(tags) == tags
+        for _ in range(60):
+            nlp.update(examples, sgd=optimizer)
+    assert {text: bio_tags(nlp(text)) for text in gold} == gold
+    loaded = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+    assert {doc.text: bio_tags(doc) for doc in loaded.pipe(gold)} == gold
+    assert loaded.get_pipe("visual_ner").labels == tuple(words)
 
 
 # Training
