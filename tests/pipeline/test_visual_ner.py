@@ -20,8 +20,6 @@ from spacy_vokens.metrics.ner import bio_tags
 from spacy_vokens.pipeline.visual_ner import Tagged, score_ner
 from spacy_vokens.tagger.fusion import NoFusion
 
-from ..conftest import WORDS
-
 LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96}
 FILES = ("cfg.json", "model", "manifest.json")
 FUSIONS = ["NoFusion", "GatedFusion", "VisualAttention"]
@@ -417,24 +415,3 @@ def test_one_picture_in_the_pool(
     assert get_token_values(doc, "voken") == ["cow", "cow", "cow", None]
     assert [len(vokens or ()) for vokens in get_token_values(doc, "vokens")] == [1, 1, 1, 0]
     assert np.isfinite(get_token_values(doc, "visual_gate")).all()
-
-
-def test_sixteen_labels(make_tagger: Make) -> None:
-    words = [word for word in WORDS if word not in ("##s", ".")]
-    labels = [f"KIND{number:02d}" for number in range(16)]
-    assert len(words) == len(labels)
-    nlp = make_tagger("NoFusion")
-    settings = {"model": nlp.config["components"]["visual_ner"]["model"]}
-    nlp.replace_pipe("visual_ner", "visual_ner", config=settings)
-    examples = []
-    for word, label in zip(words, labels, strict=True):
-        text, tags = [".", word, word], ["O", f"B-{label}", f"I-{label}"]
-        reference = Doc(nlp.vocab, words=text, ents=tags)
-        examples.append(Example(Doc(nlp.vocab, words=text), reference))
-    optimizer = nlp.initialize(lambda: examples)
-    optimizer.learn_rate = 0.01
-    for _ in range(60):
-        nlp.update(examples, sgd=optimizer)
-    assert list(nlp.get_pipe("visual_ner").labels) == labels
-    for pipeline in (nlp, reload(nlp)):
-        assert tag(pipeline, examples) == [bio_tags(eg.reference) for eg in examples]
