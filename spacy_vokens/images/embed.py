@@ -8,16 +8,14 @@ pool is the same, byte for byte, whether the job was interrupted or not.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import srsly
@@ -26,15 +24,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..files import check_replaceable, file_written_aside, remove_folder, sole_writer
-from .decode import EXTENSIONS, PictureError, open_picture, picture_id, read_picture, thumbnail
+from .decode import EXTENSIONS, PictureError, open_picture, read_picture, thumbnail
 from .encoders import ImageEncoder
-from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, Reject, check_id
+from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, Reject
+from .scan import FoundPicture, follow_links, scan_pictures
 
 JOB_FILE = "job.json"
 BATCHES_AHEAD = 2
-
-# (id, path relative to the folder)
-Item: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,10 +75,10 @@ def embed_pictures(
     """Embed every JPEG, PNG and WebP file under a folder.
 
     A picture's id is its relative path without the extension. Hidden files are passed over; linked
-    folders, and linked files that lie outside the folder, are rejected. So is a second picture
-    whose id is that of another but for case or Unicode form: on some systems it would be the same
-    file. A picture that cannot be read, decoded or transformed is a reject; an encoder that fails
-    on a batch ends the job.
+    folders, and linked files that lie outside the folder, are rejected. So are pictures that the
+    encoder's transform cannot take, and all but one of those whose ids are the same where case and
+    Unicode form do not count, as on Windows and macOS. What the encoder itself raises ends the job,
+    which goes on at that batch when it is run again.
 
     pictures: the folder. Whether it is absolute or relative is kept, see `ImagePool.write`.
     pool: where the pool is to be, outside `pictures`.
@@ -96,19 +92,19 @@ def embed_pictures(
     overwrite: replace a pool that is there.
     device: a torch device, "cpu" or "cuda:0".
     progress: show a bar with images/s, on a terminal.
-    raises FileExistsError: where `pool` may not be replaced.
+    raises FileExistsError: where `pool` may not be replaced, or `pool.partial` is no work folder.
     raises BlockingIOError: where another process is writing it.
-    raises ValueError: where there is no picture, too many are rejected, or the work folder belongs
-        to another job.
+    raises ValueError: where there is no picture, a folder cannot be read, too many are rejected, or
+        the work folder belongs to another job.
     """
     check_replaceable(pool, marker=META_FILE, overwrite=overwrite)
-    if pool.resolve().is_relative_to(pictures.resolve()):
+    root = pictures.resolve()
+    if pool.resolve().is_relative_to(root):
         raise ValueError(f"The pool {pool} lies among its own pictures: put it outside {pictures}.")
-    found, rejects, n_other = _scan(pictures)
-    if not found:
+    items, rejects, n_other = scan_pictures(root)
+    if not items:
         raise ValueError(f"{pictures} holds no picture ({', '.join(EXTENSIONS)}).")
 
-    items = sorted(found.items())
     batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
     work = _WorkFolder(pool.with_name(f"{pool.name}.partial"))
     with sole_writer(pool), sole_writer(work.path):
@@ -121,12 +117,12 @@ def embed_pictures(
                 "thumbnails": thumbnails,
                 "source": source,
                 "licence": licence,
-                "pictures": _hash_items(pictures, items),
+                "pictures": _hash_pictures(items),
             }
         )
         load = partial(
             _load,
-            pictures,
+            root,
             transform=encoder.transform,
             thumbnails=thumbnails,
             source=source,
@@ -187,6 +183,7 @@ class _WorkFolder:
 
         job: all that decides the result.
         raises ValueError: naming what differs, where the folder belongs to another job.
+        raises FileExistsError: where the folder holds something else, since it is removed at last.
         """
         file = self.path / JOB_FILE
         if file.is_file():
@@ -199,6 +196,12 @@ class _WorkFolder:
                 )
             return
         self.path.mkdir(parents=True, exist_ok=True)
+        # Hidden is what a job leaves that is killed right here.
+        if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+            raise FileExistsError(
+                f"{self.path}, where unfinished work goes, holds something else (no {JOB_FILE}): "
+                "move it, or give the pool another name."
+            )
         with file_written_aside(file) as aside:
             srsly.write_json(aside, job)
 
@@ -267,118 +270,48 @@ class _WorkFolder:
         return self.path / f"{record.sha256}.webp"
 
 
-def _scan(pictures: Path) -> tuple[dict[str, str], list[Reject], int]:
-    """The pictures under a folder as id -> relative path, the rejects, how many other files."""
-    found: dict[str, str] = {}
-    rejects: list[Reject] = []
-    n_other = 0
-    root = pictures.resolve()
-    taken: dict[str, str] = {}
-
-    def reject(path: str, reason: str) -> None:
-        # A file name need not be valid Unicode.
-        rejects.append(Reject(path.encode("utf-8", "backslashreplace").decode("utf-8"), reason))
-
-    def fail(error: OSError) -> None:
-        raise ValueError(f"{error.filename} cannot be read: {error.strerror}.") from error
-
-    for folder, subfolders, names in os.walk(root, onerror=fail):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in subfolders:
-            if os.path.islink(link := Path(folder, name)):
-                reject(link.relative_to(root).as_posix(), "a linked folder")
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            if not name.lower().endswith(EXTENSIONS):
-                n_other += 1
-                continue
-            file = Path(folder, name)
-            path = file.relative_to(root).as_posix()
-            id = picture_id(path)
-            try:
-                _check_inside(root, path)
-                check_id(id)
-            except ValueError as error:
-                reject(path, str(error))
-                continue
-            first = taken.setdefault(_caseless(id), path)
-            if first == path:
-                found[id] = path
-            elif id in found:
-                reject(path, f"its id {id!r} is that of {first}")
-            else:
-                reject(path, f"its id {id!r} is that of {first} but for case or Unicode form")
-    return found, rejects, n_other
-
-
-def _check_inside(root: Path, path: str) -> None:
-    """Raise PictureError where a path is a link to something that is not in its root."""
-    # Unlike Path.resolve, realpath takes links that go round in a circle.
-    target = os.path.realpath(root / path)
-    if not Path(target).is_relative_to(root):
-        raise PictureError("a link that leads out of the folder")
-    if os.path.islink(root / path) and not os.path.exists(target):
-        raise PictureError("a link that leads nowhere")
-
-
-def _caseless(id: str) -> str:
-    """Unicode's canonical caseless form: equal for names that macOS or Windows may take for one."""
-    folded = unicodedata.normalize("NFD", id).casefold()
-    return unicodedata.normalize("NFC", folded)
-
-
-def _hash_items(root: Path, items: Sequence[Item]) -> str:
+def _hash_pictures(items: Sequence[FoundPicture]) -> str:
     digest = hashlib.sha256()
-    for id, path in items:
-        try:
-            status = (root / path).stat()
-            state = f"{status.st_size}\0{status.st_mtime_ns}"
-        except OSError:
-            # Gone since the scan, or not to be seen: a reject once it is to be read.
-            state = ""
-        digest.update(f"{id}\0{path}\0{state}\n".encode())
+    for id, path, size, modified_ns in items:
+        digest.update(f"{id}\0{path}\0{size}\0{modified_ns}\n".encode())
     return digest.hexdigest()
 
 
 def _load(
     root: Path,
-    item: Item,
+    item: FoundPicture,
     *,
     transform: Callable[[Image.Image], torch.Tensor],
     thumbnails: bool,
     source: str,
     licence: str,
 ) -> _Loaded | Reject:
-    id, path = item
     try:
-        # Once more, since a link may have taken the picture's place.
-        _check_inside(root.resolve(), path)
-        data = read_picture(root / path)
+        data = read_picture(follow_links(root / item.path, root))
         image = open_picture(data)
     except PictureError as error:
-        return Reject(path, str(error))
+        return Reject(item.path, str(error))
+    try:
+        tensor = transform(image)
+    # One picture of a million must not end the job, whatever an encoder's transform makes of it.
+    except Exception as error:
+        return Reject(item.path, f"cannot be transformed: {str(error) or type(error).__name__}")
     record = ImageRecord(
-        id=id,
-        path=path,
+        id=item.id,
+        path=item.path,
         sha256=hashlib.sha256(data).hexdigest(),
         width=image.width,
         height=image.height,
         source=source,
         licence=licence,
     )
-    try:
-        tensor = transform(image)
-    # Transforms come from other libraries: one picture must not end the job of a million.
-    except Exception as error:
-        return Reject(path, f"the encoder's transform failed: {error}")
     return _Loaded(record, tensor, thumbnail(image) if thumbnails else None)
 
 
 def _load_ahead(
     executor: ThreadPoolExecutor,
-    load: Callable[[Item], _Loaded | Reject],
-    batches: Sequence[Sequence[Item]],
+    load: Callable[[FoundPicture], _Loaded | Reject],
+    batches: Sequence[Sequence[FoundPicture]],
     numbers: Sequence[int],
 ) -> Iterator[tuple[int, list[_Loaded | Reject]]]:
     """Yield the batches of these numbers, loaded, while the threads load the next ones."""

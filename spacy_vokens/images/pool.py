@@ -25,9 +25,10 @@ FEATURES_FILE = "features.npy"
 THUMBNAILS_FOLDER = "thumbnails"
 MAX_ID_LENGTH = 255
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# What Windows takes for a stream, a folder, a name without its end, or a device.
-_WINDOWS = re.compile(
-    r"[:\\]|[. ](/|$)|(^|/)(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|/|$)", re.IGNORECASE
+# Windows reads these as separators, streams and devices, and drops dots and spaces at the end.
+_ELSEWHERE_ON_WINDOWS = re.compile(
+    r"[\\:]|[. ](/|$)|(^|/)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *([./]|$)",
+    re.IGNORECASE,
 )
 META_TYPES = {
     "version": int,
@@ -295,8 +296,8 @@ def parse_records(lines: Iterable[str]) -> list[ImageRecord]:
 def check_id(id: str) -> None:
     """Raise ValueError where a string cannot be an image id.
 
-    An id is a relative path that stays in its folder on every system and means the same on
-    Windows, without control characters, of at most 255 characters.
+    An id is a relative path that stays in its folder and names the same file on every system,
+    without control characters, of at most 255 characters.
     """
     if len(id) > MAX_ID_LENGTH:
         raise ValueError(f"the id {id[:20]!r}… has {len(id)} characters, more than {MAX_ID_LENGTH}")
@@ -330,10 +331,10 @@ def _check_relative(path: str) -> None:
         raise ValueError("an id or path is empty")
     if parsed.anchor or ".." in parsed.parts:
         raise ValueError(f"{path!r} leads out of its folder")
+    if _ELSEWHERE_ON_WINDOWS.search(path):
+        raise ValueError(f"{path!r} would name something else on Windows")
     if _CONTROL.search(path):
         raise ValueError(f"{path!r} holds control characters, or is not valid Unicode")
-    if _WINDOWS.search(path):
-        raise ValueError(f"{path!r} leads elsewhere on Windows: rename it")
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

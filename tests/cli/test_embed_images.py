@@ -4,6 +4,7 @@ from pathlib import Path
 
 import catalogue
 import pytest
+import srsly
 import torch
 import typer
 from PIL import Image
@@ -75,7 +76,10 @@ def test_rejects(pictures: Path, tmp_path: Path) -> None:
     code, output = run(pictures, tmp_path / "pool")
     assert code == 1
     assert "1 of 4 pictures were rejected" in output
-    assert "pool.partial/rejects.jsonl" in output.replace(" ", "")
+    listed = tmp_path / "pool.partial/rejects.jsonl"
+    assert str(listed) in output.replace(" ", "")
+    reason = "not a JPEG, PNG, WEBP picture"
+    assert list(srsly.read_jsonl(listed)) == [{"path": "bad.png", "reason": reason}]
     code, output = run(pictures, tmp_path / "pool", "--max-rejects", 0.25)
     assert code == 0, output
     assert "1 pictures were rejected" in output
@@ -85,3 +89,17 @@ def test_unknown_encoder(pictures: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(pictures), str(tmp_path / "pool"), "--encoder", "absent"])
     assert result.exit_code == 1
     assert "no image encoder 'absent'" in " ".join(result.output.split())
+
+
+def test_one_error_instead_of_a_pool(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "pool.partial").mkdir()
+    (tmp_path / "pool.partial/mine.txt").touch()
+    for folder, error in (
+        (pictures, "where unfinished work goes, holds something else (no job.json)"),
+        (tmp_path / "pool.partial", "holds no picture"),
+    ):
+        code, output = run(folder, tmp_path / "pool")
+        assert code == 1
+        assert "Could not embed" in output
+        assert error in output
+    assert not (tmp_path / "pool").exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from spacy_vokens.images.encoders import ImageEncoder
 
 SIDE = 16
 DIMENSION = 8
+N_PICTURES = 11
 
 
 def transform(image: Image.Image) -> torch.Tensor:
@@ -43,3 +45,39 @@ def save_picture() -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[None]:
+    """Run as somebody whom permissions concern."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("the system has no users of this kind")
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, save_picture: Callable[..., Path]) -> Path:
+    extensions = ["jpg", "png", "webp", "JPEG"]
+    for i in range(N_PICTURES):
+        folder = "sub/" if i % 3 == 0 else ""
+        save_picture(
+            tmp_path / f"pictures/{folder}{i:02d}.{extensions[i % 4]}", seed=i, size=(30, 10 + i)
+        )
+    return tmp_path / "pictures"
+
+
+class Interrupting:
+    """A transform that stops the job at its n-th picture."""
+
+    def __init__(self, encoder: ImageEncoder, n: int) -> None:
+        self.transform, self.left = encoder.transform, n
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.transform(image)
