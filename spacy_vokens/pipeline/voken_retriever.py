@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..extensions import set_token_values
 from ..images.pool import ImagePool
 from ..layers.frozen_tok2vec import enable_cache
 from ..layers.matching import build_towers, fit_image_statistics, matching_loss
@@ -28,6 +26,7 @@ from ..retrieval.index import VokenIndex
 from ..retrieval.picture import Picture
 from .batches import batches_by_length
 from .file_pipe import FilePipe
+from .retrieved import Retrieved
 
 logger = logging.getLogger(__name__)
 
@@ -93,18 +92,6 @@ def make_voken_retriever(
         overwrite=overwrite,
         exclude_own=exclude_own,
     )
-
-
-@dataclass(frozen=True)
-class Retrieved:
-    """What was found for the tokens of one document.
-
-    ids: image ids (n_tokens, k), or None in the places of skipped tokens.
-    scores: relevance scores (n_tokens, k).
-    """
-
-    ids: NDArray[np.object_]
-    scores: NDArray[np.float32]
 
 
 class VokenRetriever(FilePipe):
@@ -322,26 +309,21 @@ class VokenRetriever(FilePipe):
         for doc, doc_ids, doc_scores in zip(
             docs, np.split(ids, bounds), np.split(scores, bounds), strict=True
         ):
+            retrieved = Retrieved(doc_ids, doc_scores)
             if self.exclude_own:
-                doc_ids, doc_scores = _without_image(doc_ids, doc_scores, doc._.image_id)
+                retrieved = retrieved.without_image(doc._.image_id)
             if self.threshold is not None:
-                doc_ids[doc_scores < self.threshold] = None
+                retrieved = retrieved.without(np.less(retrieved.scores, self.threshold))
             if self._skip and len(doc):
                 flags = doc.to_array(self._skip).reshape(len(doc), -1)
-                doc_ids[flags.any(axis=1)] = None
-            found.append(Retrieved(doc_ids, doc_scores))
+                retrieved = retrieved.without(flags.any(axis=1, keepdims=True))
+            found.append(retrieved)
         return found
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Retrieved]) -> None:
         """Write the vokens to the documents, and mark them as this index's."""
         for doc, found in zip(docs, scores, strict=True):
-            kept = found.ids != None  # noqa: E711 (elementwise)
-            values = found.scores.astype(object)
-            values[~kept] = None
-            set_token_values(doc, "voken", found.ids[:, 0].tolist())
-            set_token_values(doc, "voken_score", values[:, 0].tolist())
-            ranked = _ranked(found.ids, values) if self.top_k > 1 else [None] * len(doc)
-            set_token_values(doc, "vokens", ranked)
+            found.write_to(doc)
             doc._.voken_index = self._mark()
 
     def picture(self, token: Token | str) -> Picture | None:
@@ -413,19 +395,3 @@ class VokenRetriever(FilePipe):
     def _require_towers(self) -> None:
         if not self.cfg:
             raise ValueError(Errors.E109.format(name=self.name))
-
-
-def _ranked(ids: NDArray[np.object_], scores: NDArray[np.object_]) -> list[list[Any] | None]:
-    """`Token._.vokens` of every token, from ids and scores (n_tokens, k)."""
-    return [
-        [[i, s] for i, s in zip(row, row_scores, strict=True) if i is not None] or None
-        for row, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
-    ]
-
-
-def _without_image(
-    ids: NDArray[np.object_], scores: NDArray[np.float32], image_id: str | None
-) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
-    """All but one of the ids (n_tokens, k) and scores of every token: the image, else the last."""
-    kept = np.argsort(ids == image_id, axis=1, kind="stable")[:, :-1]
-    return np.take_along_axis(ids, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
