@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from spacy.tokens import Doc
 
 from ..extensions import set_token_values
@@ -30,7 +30,7 @@ class Retrieved:
             np.take_along_axis(self.scores, kept, axis=1),
         )
 
-    def without(self, is_dropped: NDArray[np.bool_]) -> Retrieved:
+    def without(self, is_dropped: ArrayLike) -> Retrieved:
         """The images but for those of a mask that can be broadcast to (n_tokens, k)."""
         ids = self.ids.copy()
         ids[np.broadcast_to(is_dropped, ids.shape)] = None

@@ -313,7 +313,7 @@ class VokenRetriever(FilePipe):
             if self.exclude_own:
                 retrieved = retrieved.without_image(doc._.image_id)
             if self.threshold is not None:
-                retrieved = retrieved.without(np.less(retrieved.scores, self.threshold))
+                retrieved = retrieved.without(retrieved.scores < self.threshold)
             if self._skip and len(doc):
                 flags = doc.to_array(self._skip).reshape(len(doc), -1)
                 retrieved = retrieved.without(flags.any(axis=1, keepdims=True))
