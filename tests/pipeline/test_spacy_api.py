@@ -166,13 +166,13 @@ def test_sixteen_labels() -> None:
         for text, tags in gold.items()
     ]
     optimizer = nlp.initialize(lambda: examples)
-    optimizer.learn_rate = 0.01
+    optimizer.learn_rate = 0.02
     shuffled = [nlp.make_doc(" ".join(words[i::3] + words[::-2])) for i in range(3)]
     for _ in range(2):
         for found in nlp.get_pipe("visual_ner").predict(shuffled):
             tags = [tag_set(words)[number] for number in found.tags]
             assert repair_bio(tags) == tags
-        for _ in range(60):
+        for _ in range(30):
             nlp.update(examples, sgd=optimizer)
     assert {text: bio_tags(nlp(text)) for text in gold} == gold
     loaded = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
