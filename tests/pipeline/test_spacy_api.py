@@ -107,6 +107,8 @@ def test_overwrite_entities_is_a_setting_of_the_config(untrained: Language) -> N
     config = untrained.config.copy()
     config["components"]["visual_ner"]["overwrite_entities"] = False
     assert not spacy.blank("en", config=config).get_pipe("visual_ner").overwrite_entities
+    del config["components"]["visual_ner"]["overwrite_entities"]
+    assert spacy.blank("en", config=config).get_pipe("visual_ner").overwrite_entities
 
 
 # Labels
