@@ -107,7 +107,6 @@ def test_pipe_twice_equals_call(nlp: Language, n_process: int) -> None:
 
 
 def test_documents_are_not_held(nlp: Language) -> None:
-    gc.collect()
     gc.disable()
     try:
         doc = nlp(TEXTS[0])

@@ -25,6 +25,7 @@ from ..layers.crf import crf_loss, decode
 from ..layers.image_features import ImageFeatures
 from ..layers.visual_tagger import TaggerOutput, build_head, fit_fusion
 from ..metrics.ner import bio_tags, score_tags
+from ..retrieval.index import VokenIndex
 from ..tagger.crf import MISSING, tag_set
 from .batches import batches_by_length
 from .entities import set_entities, tagged_entities
@@ -307,7 +308,8 @@ class VisualNer(FilePipe):
         for name, pipe in nlp.components if nlp is not None else ():
             if pipe is self:
                 break
-            if (index := getattr(pipe, "index", None)) is not None:
+            # Components of others may call anything an index.
+            if isinstance(index := getattr(pipe, "index", None), VokenIndex):
                 retriever, others = name, index.meta["pool_hash"]
         if others != ours:
             raise ValueError(

@@ -248,6 +248,21 @@ def test_a_transformer_of_another_width_before_it_is_an_error(
         vokener(TEXT)
 
 
+def test_somebody_elses_index_is_no_index_of_pictures(
+    make_tagger: Callable[..., Language],
+) -> None:
+    class Linker:
+        index = ("a table", "of theirs")
+
+        def __call__(self, doc: Doc) -> Doc:
+            return doc
+
+    nlp = spacy.blank("en")
+    Language.factory("tests_linker", func=lambda nlp, name: Linker())
+    nlp.add_pipe("tests_linker")
+    assert make_tagger("GatedFusion", into=nlp).get_pipe("visual_ner").images is not None
+
+
 def test_a_renamed_tagger_is_the_same_tagger(vokener: Language, tmp_path: Path) -> None:
     expected = list(of_ours(vokener(TEXT)))
     vokener.rename_pipe("visual_ner", "names")

@@ -35,21 +35,18 @@ def reload(nlp: Language) -> Language:
     return spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_overfits_and_reloads(
-    make_tagger: Make, tagged_examples: Examples, fusion: str, tmp_path: Path
+def test_scores_and_pickles_what_it_has_learned(
+    make_tagger: Make, tagged_examples: Examples
 ) -> None:
-    nlp = make_tagger(fusion, steps=60)
+    nlp = make_tagger("GatedFusion", steps=60)
     examples = tagged_examples(nlp)
-    gold = [eg.reference._.raw_tags for eg in examples]
     found = tag(nlp, examples)
-    assert found == gold
+    assert found == [eg.reference._.raw_tags for eg in examples]
     scores = nlp.evaluate(tagged_examples(nlp))
     assert scores["ents_f"] == scores["ents_lenient_f"] == 1.0
-    nlp.to_disk(tmp_path)
-    for other in (spacy.load(tmp_path), reload(nlp), pickle.loads(pickle.dumps(nlp))):
-        assert tag(other, examples) == found
-        assert other.get_pipe("visual_ner").labels == ("LOC", "PER")
+    other = pickle.loads(pickle.dumps(nlp))
+    assert tag(other, examples) == found
+    assert other.get_pipe("visual_ner").labels == ("LOC", "PER")
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -172,14 +169,6 @@ def test_without_images_it_does_not_speak_of_them(
     assert "text alone" not in caplog.text
 
 
-@pytest.mark.parametrize("n_process", [1, 2])
-def test_multiprocessing(make_tagger: Make, n_process: int) -> None:
-    nlp = make_tagger("VisualAttention", steps=5)
-    texts = ["anna in paris !", "", "we see anna"] * 4
-    docs = list(nlp.pipe(texts, n_process=n_process, batch_size=3))
-    assert [bio_tags(doc) for doc in docs] == [bio_tags(nlp(text)) for text in texts]
-
-
 def test_needs_labels_and_a_pool(
     make_tagger: Make, tagged_examples: Examples, pool: ImagePool
 ) -> None:
@@ -191,13 +180,6 @@ def test_needs_labels_and_a_pool(
     settings["visual_ner"] = {}
     with pytest.raises(ValueError, match="set 'pool'"):
         nlp.initialize(lambda: tagged_examples(nlp))
-
-
-def test_not_initialized() -> None:
-    nlp = spacy.blank("en")
-    nlp.add_pipe("visual_ner")
-    with pytest.raises(ValueError, match="E109"):
-        nlp("anna")
 
 
 def test_labels_can_be_given(make_tagger: Make, tagged_examples: Examples, pool: ImagePool) -> None:
