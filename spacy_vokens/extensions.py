@@ -7,7 +7,7 @@
 | `Token._.vokens` | list, None | the best images as `[id, score]`, where `top_k` is above 1 |
 | `Token._.visual_gate` | float, None | weight of the image in the token, 0 to 1 (paper, Eq. 5) |
 | `Doc._.image_id` | str, None | id of the picture that came with the document |
-| `Doc._.voken_index` | str, None | id of the index of its vokens (`…-not-own`: `exclude_own`), `GIVEN` |
+| `Doc._.voken_index` | str, None | id of the vokens' index (`…-not-own`: `exclude_own`), `GIVEN` |
 | `Doc._.raw_tags` | list, None | the corpus's own BIO tags, ill-formed ones included |
 
 The values are plain scalars and lists, so that they survive `to_bytes`, `DocBin`, `n_process` and
