@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from spacy_vokens.cli import app
+from spacy_vokens.images.pool import ImagePool
 
 from ..cli.conftest import pipeline_path, vokens  # noqa: F401  # fixtures
 from ..images.conftest import encoder, save_picture  # noqa: F401
+
+WRITING = ("convert", "vokenize", "index", "shrink", "select-images", "visualize", "evaluate")
 
 
 def start(work: Callable[[], object]) -> int:
@@ -64,3 +67,27 @@ def corpus_path(conll_path: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("corpus") / "ner"
     run("convert", conll_path, folder)
     return folder
+
+
+@pytest.fixture
+def write_with(
+    vokens: Callable[..., Result],  # noqa: F811  # the fixture of that name
+    conll_path: Path,
+    corpus_path: Path,
+    vokenizer_path: Path,
+    pool: ImagePool,
+    tmp_path: Path,
+) -> Callable[[str, Path], Result]:
+    """Let one of the commands `WRITING` write its output."""
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a red cat\n")
+    arguments: dict[str, tuple] = {
+        "convert": (conll_path,),
+        "vokenize": (vokenizer_path, corpus_path),
+        "index": (vokenizer_path, pool.path),
+        "shrink": (vokenizer_path,),
+        "select-images": (pool.path, corpus_path / "train.spacy"),
+        "visualize": (vokenizer_path, texts, "--output"),
+        "evaluate": (vokenizer_path, corpus_path / "valid.spacy", "--output"),
+    }
+    return lambda command, output: vokens(command, *arguments[command], output)

@@ -16,7 +16,7 @@ from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
 
 from ..cli.conftest import said
-from .conftest import start, tree, wait
+from .conftest import WRITING, start, tree, wait
 
 
 @pytest.fixture
@@ -57,33 +57,13 @@ def test_embedding_goes_on_when_there_is_room(
     assert tree(small_disk / "pool") == tree(expected.path)
 
 
-@pytest.mark.parametrize(
-    "command", ["convert", "vokenize", "index", "shrink", "visualize", "evaluate"]
-)
+@pytest.mark.parametrize("command", WRITING)
 def test_a_command_writes_whole_or_nothing(
-    vokens: Callable[..., Result],
-    command: str,
-    conll_path: Path,
-    corpus_path: Path,
-    vokenizer_path: Path,
-    pool: ImagePool,
-    small_disk: Path,
-    tmp_path: Path,
+    write_with: Callable[[str, Path], Result], command: str, small_disk: Path
 ) -> None:
-    texts = tmp_path / "texts.txt"
-    texts.write_text("a red cat\n")
-    output = small_disk / "out"
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "filling").write_bytes(bytes(257 * 1024))
-    arguments = {
-        "convert": (conll_path, output),
-        "vokenize": (vokenizer_path, corpus_path, output),
-        "index": (vokenizer_path, pool.path, output),
-        "shrink": (vokenizer_path, output),
-        "visualize": (vokenizer_path, texts, "--output", output),
-        "evaluate": (vokenizer_path, corpus_path / "valid.spacy", "--output", output),
-    }[command]
-    result = vokens(command, *arguments)
+    result = write_with(command, small_disk / "out")
     assert result.exit_code == 1
     assert said(result, "No space left on device")
     assert tree(small_disk).keys() == {"filling"}

@@ -20,35 +20,16 @@ from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
 
 from ..cli.conftest import said
-from .conftest import run, start, wait
+from .conftest import WRITING, run, start, wait
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
-@pytest.mark.parametrize(
-    "command", ["convert", "vokenize", "index", "shrink", "select-images", "visualize", "evaluate"]
-)
+@pytest.mark.parametrize("command", WRITING)
 def test_a_command_leaves_the_output_to_its_writer(
-    vokens: Callable[..., Result],
-    command: str,
-    conll_path: Path,
-    corpus_path: Path,
-    vokenizer_path: Path,
-    pool: ImagePool,
-    tmp_path: Path,
+    write_with: Callable[[str, Path], Result], command: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    texts = tmp_path / "texts.txt"
-    texts.write_text("a red cat\n")
-    arguments = {
-        "convert": (conll_path, output),
-        "vokenize": (vokenizer_path, corpus_path, output),
-        "index": (vokenizer_path, pool.path, output),
-        "shrink": (vokenizer_path, output),
-        "select-images": (pool.path, corpus_path / "train.spacy", output),
-        "visualize": (vokenizer_path, texts, "--output", output),
-        "evaluate": (vokenizer_path, corpus_path / "valid.spacy", "--output", output),
-    }[command]
     ready, held = os.pipe(), os.pipe()
 
     def hold() -> None:
@@ -59,7 +40,7 @@ def test_a_command_leaves_the_output_to_its_writer(
     holder = start(hold)
     try:
         os.read(ready[0], 1)
-        result = vokens(command, *arguments)
+        result = write_with(command, output)
     finally:
         os.write(held[1], b".")
         assert wait(holder) == 0
