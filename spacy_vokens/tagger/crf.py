@@ -66,12 +66,14 @@ class BioCrf(nn.Module):
 
         Viterbi over the whole batch at once (pytorch-crf's goes token by token).
         """
-        self._rule_out_invalid()
-        score = self.crf.start_transitions + emissions[:, 0]
+        # Copies, so that a model that is used stays as it was stored.
+        starts = self.crf.start_transitions.masked_fill(self.starts_badly, IMPOSSIBLE)
+        transitions = self.crf.transitions.masked_fill(self.follows_badly, IMPOSSIBLE)
+        score = starts + emissions[:, 0]
         stay = torch.arange(score.shape[1], device=score.device).expand_as(score)
         history = []
         for step in range(1, emissions.shape[1]):
-            best, previous = (score.unsqueeze(2) + self.crf.transitions).max(dim=1)
+            best, previous = (score.unsqueeze(2) + transitions).max(dim=1)
             is_word = mask[:, step].unsqueeze(1)
             score = torch.where(is_word, best + emissions[:, step], score)
             history.append(torch.where(is_word, previous, stay))

@@ -92,6 +92,15 @@ def test_only_valid_sequences_are_decoded(seed: int) -> None:
         assert sum(e.end - e.start for e in entities) == sum(tag != "O" for tag in tags)
 
 
+def test_decoding_leaves_the_weights_alone() -> None:
+    torch.manual_seed(4)
+    crf = make_crf()
+    before = {name: value.clone() for name, value in crf.state_dict().items()}
+    crf.decode(torch.randn(2, 3, len(TAGS)), torch.ones(2, 3, dtype=torch.bool))
+    for name, value in crf.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_batch_equals_single() -> None:
     torch.manual_seed(2)
     crf = make_crf()
@@ -112,6 +121,8 @@ def test_decoding_equals_pytorch_crf() -> None:
     lengths = torch.tensor([9, 4, 1, 7, 2, 9])
     mask = torch.arange(9) < lengths.unsqueeze(1)
     ours = crf.decode(emissions, mask)
+    # The loss writes what is impossible into the weights that pytorch-crf then decodes with.
+    crf(emissions, torch.zeros(6, 9, dtype=torch.long), mask)
     for row, theirs in enumerate(crf.crf.decode(emissions, mask)):
         assert ours[row, : len(theirs)].tolist() == theirs
 
