@@ -130,7 +130,12 @@ def write_inputs(tmp_path: Path, vokenizer: Language) -> Callable[..., Path]:
 @pytest.mark.parametrize(
     ("name", "environment"),
     [
-        pytest.param(same, {"ONE_CORE": "1", "TMPDIR": "/absent"}, id="one core and no TMPDIR"),
+        pytest.param(
+            same,
+            {"ONE_CORE": "1", "TMPDIR": "/absent"},
+            id="one core and no TMPDIR",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             in_ascii,
             {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},

@@ -62,7 +62,7 @@ def kill_at_random_moments(
 
 def test_embed(encoder: ImageEncoder, save_picture: Callable[..., Path], tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
-    for number in range(60):
+    for number in range(32):
         save_picture(pictures / f"{number:02d}.png", seed=number, size=(64, 48))
     (pictures / "broken.png").write_bytes(b"no picture")
 
@@ -72,6 +72,7 @@ def test_embed(encoder: ImageEncoder, save_picture: Callable[..., Path], tmp_pat
     kill_at_random_moments(embed, ImagePool.open, tmp_path)
 
 
+@pytest.mark.slow
 def test_convert(conll_path: Path, tmp_path: Path) -> None:
     def accept(folder: Path) -> None:
         for path in folder.glob("*.spacy"):

@@ -35,6 +35,11 @@ def saved(
     return path
 
 
+@pytest.fixture(scope="module")
+def loaded(saved: Path) -> Language:
+    return spacy.load(saved)
+
+
 @pytest.fixture
 def pipeline(saved: Path, tmp_path: Path) -> Path:
     """A copy, to be damaged."""
@@ -53,19 +58,30 @@ def flip(data: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [truncate, flip, lambda data: b"", None])
 @pytest.mark.parametrize("name", FILES)
 def test_damage_is_named(
-    pipeline: Path, name: str, damage: Callable[[bytes], bytes] | None
+    loaded: Language,
+    saved: Path,
+    tmp_path: Path,
+    name: str,
+    damage: Callable[[bytes], bytes] | None,
 ) -> None:
-    file = pipeline / name
+    component, _, inner = name.partition("/")
+    folder = shutil.copytree(saved / component, tmp_path / component)
+    file = folder / inner
     if damage is None:
         file.unlink()
     else:
         file.write_bytes(damage(file.read_bytes()))
-    component, _, inner = name.partition("/")
     with pytest.raises(ValueError, match=component) as error:
-        spacy.load(pipeline)
-    assert str(pipeline / component) in str(error.value)
+        loaded.get_pipe(component).from_disk(folder)
+    assert str(folder) in str(error.value)
     if inner != "manifest.json":
         assert f"{inner} is missing or damaged" in str(error.value)
+
+
+def test_damage_ends_the_loading_of_a_pipeline(pipeline: Path) -> None:
+    (pipeline / "voken_retriever" / "keys.npy").unlink()
+    with pytest.raises(ValueError, match=r"voken_retriever.*keys\.npy is missing or damaged"):
+        spacy.load(pipeline)
 
 
 def test_files_of_two_pipelines_do_not_mix(
