@@ -32,10 +32,11 @@ def set_entities(doc: Doc, entities: list[Span], *, overwrite: bool) -> None:
     blocked: list[Span] = []
     if not overwrite:
         kept = list(doc.ents)
-        # A blocked token begins an entity of no type.
-        blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob_ == "B" and not t.ent_type]
-        taken = {token.i for span in (*kept, *blocked) for token in span}
-        entities = [ent for ent in entities if taken.isdisjoint(range(ent.start, ent.end))]
+        # 1 is I, 3 is B; a blocked token begins an entity of no type.
+        is_taken = np.isin(doc.to_array("ENT_IOB"), (1, 3))
+        rows = np.flatnonzero(is_taken & (doc.to_array("ENT_TYPE") == 0)).tolist()
+        blocked = [doc[row : row + 1] for row in rows]
+        entities = [ent for ent in entities if not is_taken[ent.start : ent.end].any()]
     for entity in entities:
         for token in entity:
             # `set_ents` leaves the id of an entity that was there.

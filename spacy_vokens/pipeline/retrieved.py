@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,8 +44,10 @@ class Retrieved:
         scores[~has_image] = None
         set_token_values(doc, "voken", self.ids[:, 0].tolist())
         set_token_values(doc, "voken_score", scores[:, 0].tolist())
-        ranked = [
-            [[i, s] for i, s in zip(row, row_scores, strict=True) if i is not None] or None
-            for row, row_scores in zip(self.ids.tolist(), scores.tolist(), strict=True)
-        ]
-        set_token_values(doc, "vokens", ranked if self.ids.shape[1] > 1 else [None] * len(doc))
+        ranked: list[Any] = [None] * len(doc)
+        if self.ids.shape[1] > 1:
+            ranked = [
+                [[i, s] for i, s in zip(row, row_scores, strict=True) if i is not None] or None
+                for row, row_scores in zip(self.ids.tolist(), scores.tolist(), strict=True)
+            ]
+        set_token_values(doc, "vokens", ranked)
