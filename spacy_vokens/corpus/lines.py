@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..images.decode import picture_id
-from ..images.pool import check_id
+from ..images.ids import check_id
 
 # As much as spaCy takes for a text, `Language.max_length`.
 MAX_CHARACTERS = 1_000_000

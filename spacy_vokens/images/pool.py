@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import srsly
 
 from ..files import folder_written_aside, sha256_file
+from .ids import check_ids, check_relative, hash_ids
 
 VERSION = 1
 META_FILE = "meta.json"
@@ -23,13 +22,6 @@ RECORDS_FILE = "images.jsonl"
 REJECTS_FILE = "rejects.jsonl"
 FEATURES_FILE = "features.npy"
 THUMBNAILS_FOLDER = "thumbnails"
-MAX_ID_LENGTH = 255
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# Windows reads these as separators, streams and devices, and drops dots and spaces at the end.
-_ELSEWHERE_ON_WINDOWS = re.compile(
-    r"[\\:]|[. ](/|$)|(^|/)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *([./]|$)",
-    re.IGNORECASE,
-)
 META_TYPES = {
     "version": int,
     "encoder": str,
@@ -154,7 +146,7 @@ class ImagePool:
         ids = [record.id for record in records]
         check_ids(ids)
         for record in records:
-            _check_relative(record.path)
+            check_relative(record.path)
         if features.ndim != 2 or len(features) != len(records):
             raise ValueError(
                 f"{len(records)} records need features of shape ({len(records)}, dimension), "
@@ -285,56 +277,12 @@ def parse_records(lines: Iterable[str]) -> list[ImageRecord]:
             for name, kind in kinds.items():
                 if not isinstance(line[name], kind):
                     raise ValueError(f"{name!r} must be {kind.__name__}")
-            _check_relative(line["path"])
+            check_relative(line["path"])
         # Brackets nested without end are a RecursionError.
         except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number}: {error}") from error
         records.append(ImageRecord(**line))
     return records
-
-
-def check_id(id: str) -> None:
-    """Raise ValueError where a string cannot be an image id.
-
-    An id is a relative path that stays in its folder and names the same file on every system,
-    without control characters, of at most 255 characters.
-    """
-    if len(id) > MAX_ID_LENGTH:
-        raise ValueError(f"the id {id[:20]!r}… has {len(id)} characters, more than {MAX_ID_LENGTH}")
-    _check_relative(id)
-
-
-def check_ids(ids: Sequence[str]) -> None:
-    """Raise ValueError unless there are ids, each is one, and they are sorted and unique."""
-    if not ids:
-        raise ValueError("there is no image")
-    for id in ids:
-        check_id(id)
-    for one, other in pairwise(ids):
-        if one >= other:
-            problem = "appears twice" if one == other else f"stands after {one!r}"
-            raise ValueError(f"ids must be sorted and unique, but {other!r} {problem}")
-
-
-def hash_ids(ids: Iterable[str]) -> str:
-    """SHA-256 over the ids in their order, each ended by a NUL, which no id holds."""
-    digest = hashlib.sha256()
-    for id in ids:
-        digest.update(id.encode("utf-8") + b"\0")
-    return digest.hexdigest()
-
-
-def _check_relative(path: str) -> None:
-    # The Windows flavour knows both separators, drives and roots, so it covers every system.
-    parsed = PureWindowsPath(path)
-    if not path.strip():
-        raise ValueError("an id or path is empty")
-    if parsed.anchor or ".." in parsed.parts:
-        raise ValueError(f"{path!r} leads out of its folder")
-    if _ELSEWHERE_ON_WINDOWS.search(path):
-        raise ValueError(f"{path!r} would name something else on Windows")
-    if _CONTROL.search(path):
-        raise ValueError(f"{path!r} holds control characters, or is not valid Unicode")
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from .decode import EXTENSIONS, PictureError, picture_id
-from .pool import Reject, check_id
+from .ids import check_id
+from .pool import Reject
 
 
 class FoundPicture(NamedTuple):

@@ -11,7 +11,8 @@ from spacy.tokens import Doc
 
 from ..arrays import array_from_bytes, array_to_bytes
 from ..extensions import GIVEN, get_token_values, index_pool
-from ..images.pool import ImagePool, check_ids
+from ..images.ids import check_ids
+from ..images.pool import ImagePool
 
 logger = logging.getLogger(__name__)
 META_KEYS = ("pool_hash", "encoder", "weights_sha256")

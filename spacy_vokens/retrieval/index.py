@@ -16,7 +16,8 @@ import srsly
 from numpy.typing import NDArray
 
 from ..arrays import array_from_bytes, array_to_bytes
-from ..images.pool import ImagePool, ImageRecord, check_ids, parse_records
+from ..images.ids import check_ids
+from ..images.pool import ImagePool, ImageRecord, parse_records
 from .picture import Picture
 
 META_KEYS = ("pool_hash", "encoder", "weights_sha256", "picture_root")

@@ -30,7 +30,8 @@ from spacy_vokens.corpus.convert import tagged_doc
 from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.extensions import set_token_values
 from spacy_vokens.images.decode import open_picture
-from spacy_vokens.images.pool import ImagePool, ImageRecord, hash_ids
+from spacy_vokens.images.ids import hash_ids
+from spacy_vokens.images.pool import ImagePool, ImageRecord
 from spacy_vokens.layers.image_features import ImageFeatures
 from spacy_vokens.pipeline.file_pipe import FORMAT_VERSION, MANIFEST
 from spacy_vokens.retrieval.index import VokenIndex

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spacy_vokens.files import sha256_file
-from spacy_vokens.images.pool import ImagePool, ImageRecord, Reject, check_id, hash_ids
+from spacy_vokens.images.pool import ImagePool, ImageRecord, Reject
 
 IDS = ["a", "b/c", "flags/türkiye"]
 
@@ -82,10 +80,6 @@ def test_hash_is_of_the_content(tmp_path: Path) -> None:
     other_ids = write(tmp_path / "ids", ["a", "b/c", "d"])
     other_features = write(tmp_path / "features", features=np.ones((3, 4)))
     assert len({one.hash, other_ids.hash, other_features.hash}) == 3
-
-
-def test_hash_of_ids_knows_where_one_ends() -> None:
-    assert hash_ids(["ab", "c"]) != hash_ids(["a", "bc"])
 
 
 def test_relative_picture_root_moves_with_the_pool(
@@ -292,74 +286,6 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
     (tmp_path / "pool" / name).unlink()
     with pytest.raises(ValueError, match=name):
         ImagePool.open(tmp_path / "pool")
-
-
-@pytest.mark.parametrize(
-    "id",
-    [
-        *("", " ", "/a", "..", "../a", "a/../../b", "a\\..\\b", "\\a", "C:a", "C:\\a", "//host/a"),
-        *("a\0b", "a\nb", "a\x85b", "a\udc80b", "x" * 256, "x" * 1000),
-    ],
-)
-def test_ids_that_are_refused(id: str) -> None:
-    with pytest.raises(ValueError, match="is empty|leads out|control|more than 255"):
-        check_id(id)
-
-
-@pytest.mark.parametrize(
-    "id",
-    [
-        *("con", "CON", "a/nul", "Aux/a", "com1", "LPT².tar", "prn .x", "conin$"),
-        *("a.", "a ", "a./b", "a /b", ".", "./a", "a\\b", "ab:c", "a/b:c"),
-    ],
-)
-def test_ids_that_would_name_something_else_on_windows(id: str) -> None:
-    with pytest.raises(ValueError, match="would name something else on Windows"):
-        check_id(id)
-
-
-@pytest.mark.parametrize(
-    "id",
-    [
-        *("a", "..a", "a..b", "a b", "1F469-200D", "é/ü", "👩‍🚀", "x" * 255),
-        *("conx", "a.con", "com", "com10", "console/a", ".a", " a", "aux-1", "icon"),
-    ],
-)
-def test_ids_that_are_accepted(id: str) -> None:
-    check_id(id)
-
-
-# Made of what leads somewhere, beside any text.
-IDS_OF_ALL_KINDS = st.one_of(
-    st.text(max_size=300),
-    st.lists(
-        st.sampled_from(["con", "Nul", "com3", "a", "B", ".", "..", "/", "\\", ":", " ", "\0", "é"])
-    ).map("".join),
-)
-
-
-def is_id(id: str) -> bool:
-    try:
-        check_id(id)
-    except ValueError:
-        return False
-    return True
-
-
-@given(IDS_OF_ALL_KINDS)
-def test_an_accepted_id_names_one_file_in_its_folder_everywhere(id: str) -> None:
-    if not is_id(id):
-        return
-    assert len(id) <= 255
-    root = Path("/pictures/of/mine")
-    assert Path(root, id + ".jpg").resolve().is_relative_to(root)
-    windows = PureWindowsPath(id)
-    assert windows.parts == PurePosixPath(id).parts
-    assert not windows.anchor
-    assert not any(PureWindowsPath(part).is_reserved() for part in windows.parts)
-    assert not any(part.endswith((".", " ")) or ":" in part for part in windows.parts)
-    # So that the record of a picture found under this id can be written, and read.
-    assert is_id(id + ".jpg") or len(id) > 251
 
 
 def test_select(pool: ImagePool, tmp_path: Path) -> None:

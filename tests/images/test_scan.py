@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_vokens.images.decode import PictureError
-from spacy_vokens.images.pool import check_id
+from spacy_vokens.images.ids import check_id
 from spacy_vokens.images.scan import follow_links, scan_pictures
 
 
