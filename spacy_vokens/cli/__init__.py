@@ -13,6 +13,7 @@ from wasabi import msg
 from .convert import convert
 from .embed_images import embed_images
 from .evaluate import evaluate
+from .experiment import experiment
 from .index import index
 from .search import search
 from .select_images import select_images
@@ -31,6 +32,7 @@ for command in (
     search,
     evaluate,
     table,
+    experiment,
     visualize,
     shrink,
 ):

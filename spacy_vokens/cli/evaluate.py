@@ -47,8 +47,8 @@ def evaluate(
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file
     from ..images.pool import ImagePool
+    from ..pipeline.voken_retriever import find_retriever
     from .device import use_device
-    from .load import find_retriever
 
     use_device(gpu_id)
     try:

@@ -10,13 +10,6 @@ if TYPE_CHECKING:
     from ..pipeline.voken_retriever import VokenRetriever
 
 
-def find_retriever(nlp: Language) -> VokenRetriever | None:
-    """The first retriever of a pipeline, by whatever name; None where it has none."""
-    from ..pipeline.voken_retriever import VokenRetriever
-
-    return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, VokenRetriever)), None)
-
-
 def load_with_retriever(model: str) -> tuple[Language, VokenRetriever]:
     """Load a pipeline, and find its retriever.
 
@@ -24,6 +17,8 @@ def load_with_retriever(model: str) -> tuple[Language, VokenRetriever]:
     raises ValueError: when it has no retriever.
     """
     import spacy
+
+    from ..pipeline.voken_retriever import find_retriever
 
     nlp = spacy.load(model)
     retriever = find_retriever(nlp)

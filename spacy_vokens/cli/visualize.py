@@ -37,9 +37,9 @@ def visualize(
 
     from ..extensions import get_token_values
     from ..files import file_written_aside
+    from ..pipeline.voken_retriever import find_retriever
     from ..visualize.documents import choose_documents, read_documents
     from ..visualize.page import render_page
-    from .load import find_retriever
 
     try:
         nlp = spacy.load(model)

@@ -1,0 +1,116 @@
+"""`spacy vokens experiment`: run a declared grid of trainings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from wasabi import msg
+
+if TYPE_CHECKING:
+    from ..experiments.grid import Cell, Grid
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def experiment(
+    grid: Annotated[
+        Path, typer.Argument(help="The grid: a YAML file", exists=True, dir_okay=False)
+    ],
+    output: Annotated[Path, typer.Argument(help="Folder for a JSON file a run", file_okay=False)],
+    work: Annotated[
+        Path, typer.Option(help="Folder for models in the making and logs", file_okay=False)
+    ] = Path("training/experiments"),
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Runs at once, one thread each", min=1)
+    ] = 1,
+    cells: Annotated[str, typer.Option(help="Run only the cells whose name matches")] = "*",
+) -> None:
+    """Train and score every cell of a grid: datasets x taggers x images x seeds.
+
+    A cell whose result is there, made with the same config and data, is not run again. A cell that
+    fails is reported, and the others run on.
+    """
+    from ..experiments.grid import grid_cells, read_grid
+
+    try:
+        declared = read_grid(grid)
+        chosen = [cell for cell in grid_cells(declared) if fnmatchcase(cell.name, cells)]
+        if not chosen:
+            raise ValueError(f"{grid} has no cell whose name matches {cells!r}.")
+        _save_gold(declared, chosen, output)
+        todo = [cell for cell in chosen if not _is_done(declared, cell, output)]
+    except (ImportError, OSError, ValueError) as error:
+        msg.fail(f"Could not run {grid}", str(error), exits=1)
+    msg.info(f"{len(chosen)} cells, {len(chosen) - len(todo)} of them run before")
+    failed = _run_all(grid, todo, output, work, jobs)
+    if failed:
+        msg.fail(f"{len(failed)} cells failed")
+        msg.table(failed, header=("Cell", "Last line of its log"), divider=True)
+        raise typer.Exit(1)
+    msg.good(f"All results are in {output}")
+
+
+def _save_gold(grid: Grid, cells: list[Cell], output: Path) -> None:
+    from ..experiments.cell import dataset_gold
+    from ..experiments.runs import gold_path, save_json
+
+    for dataset in sorted({cell.dataset for cell in cells}):
+        save_json(dataset_gold(grid, dataset), gold_path(output, dataset, grid.split))
+
+
+def _is_done(grid: Grid, cell: Cell, output: Path) -> bool:
+    """Whether its result is there, of the same config and data."""
+    from ..experiments.cell import hash_config, hash_data
+    from ..experiments.runs import load_run, run_path
+
+    path = run_path(output, cell.name)
+    if not path.is_file():
+        return False
+    run = load_run(path)
+    wanted = (hash_config(grid, cell), hash_data(grid, cell), grid.split)
+    return (run.config_sha256, run.data_sha256, run.split) == wanted
+
+
+def _run_all(
+    grid: Path, cells: list[Cell], output: Path, work: Path, jobs: int
+) -> list[tuple[str, str]]:
+    """Run each cell in a process of its own; returns the names of those that failed, and why."""
+    from tqdm import tqdm
+
+    failed = []
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        tqdm(total=len(cells), unit=" cells", disable=None) as bar,
+    ):
+        runs = {pool.submit(_run_aside, grid, cell, output, work): cell for cell in cells}
+        for done in as_completed(runs):
+            bar.update()
+            if (problem := done.result()) is not None:
+                failed.append((runs[done].name, problem))
+    return failed
+
+
+def _run_aside(grid: Path, cell: Cell, output: Path, work: Path) -> str | None:
+    """Run one cell in another process; returns the last line of its log where it fails."""
+    log = work / f"{cell.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "spacy_vokens.experiments.cell", str(grid), cell.name]
+    command += [str(output), str(work / cell.name)]
+    with log.open("w", encoding="utf-8") as file:
+        result = subprocess.run(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | dict.fromkeys(THREADS, "1"),
+        )
+    if result.returncode == 0:
+        return None
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

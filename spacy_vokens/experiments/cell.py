@@ -1,0 +1,217 @@
+"""One cell of a grid: ground the corpus, train the tagger, tag, score.
+
+`python -m spacy_vokens.experiments.cell GRID CELL OUTPUT WORK` runs one, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import spacy
+import srsly
+import torch
+from spacy.cli.train import train
+from spacy.tokens import Doc
+from spacy.util import load_config
+from spacy.vocab import Vocab
+
+from ..corpus.docbin import load_docs, save_docs
+from ..corpus.readers import blank_copy
+from ..extensions import get_token_values
+from ..files import sha256_file, sole_writer
+from ..images.pool import ImagePool
+from ..pipeline.voken_retriever import VokenRetriever, find_retriever
+from .controls import CONTROLS, Grounding, query
+from .gold import make_gold, thousandths
+from .grid import NO_IMAGES, QUERY, Cell, Dataset, Grid, cell_overrides, grid_cells, read_grid
+from .runs import Gold, Run, Spans, gold_path, hash_json, load_gold, run_path, save_json, score_run
+
+PACKAGES = (
+    "spacy-vokens",
+    "spacy",
+    "thinc",
+    "spacy-transformers",
+    "transformers",
+    "torch",
+    "numpy",
+)
+EVALUATIONS = "evaluations.jsonl"
+
+
+def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
+    """Train a cell's tagger in a folder of its own, and score it.
+
+    work: an empty folder; it is left for the caller to remove.
+    raises ValueError: where corpus, pool and tagger do not fit each other.
+    """
+    dataset = grid.datasets[cell.dataset]
+    paths = _ground(dataset, cell, work)
+    overrides = {
+        **cell_overrides(grid, cell),
+        "paths.train": str(paths["train"]),
+        "paths.dev": str(paths["dev"]),
+        "training.logger.@loggers": "spacy.ConsoleLogger.v3",
+        "training.logger.progress_bar": None,
+        "training.logger.output_file": str(work / EVALUATIONS),
+    }
+    uses_images = cell.images != NO_IMAGES
+    if uses_images:
+        overrides["paths.pool"] = str(paths["pool"])
+    start = time.perf_counter()
+    train(grid.config, work / "model", overrides=overrides)
+    seconds = time.perf_counter() - start
+    docs = _tag(work / "model" / "model-best", paths[grid.split])
+    spans: Spans = [[(e.start, e.end, e.label_) for e in doc.ents] for doc in docs]
+    all_gates = [thousandths(get_token_values(doc, "visual_gate")) for doc in docs]
+    return Run(
+        dataset=cell.dataset,
+        tagger=cell.tagger,
+        images=cell.images,
+        seed=cell.seed,
+        split=grid.split,
+        config_sha256=hash_config(grid, cell),
+        data_sha256=hash_data(grid, cell),
+        gold_sha256=gold.sha256,
+        commit=_commit(),
+        versions={package: version(package) for package in PACKAGES},
+        machine=_machine(),
+        seconds=round(seconds, 1),
+        dev=[(line["step"], line["score"]) for line in srsly.read_jsonl(work / EVALUATIONS)],
+        scores={name: scores.to_dict() for name, scores in score_run(gold, spans).items()},
+        spans=spans,
+        gates=all_gates if uses_images else None,
+    )
+
+
+def hash_config(grid: Grid, cell: Cell) -> str:
+    """SHA-256 of the config and of what the cell overrides in it, but for paths."""
+    overrides = cell_overrides(grid, cell)
+    values = {name: value for name, value in overrides.items() if not name.startswith("paths.")}
+    return hash_json([load_config(grid.config, interpolate=False), values, cell.images])
+
+
+def hash_data(grid: Grid, cell: Cell) -> str:
+    """SHA-256 of all that the cell reads: corpora, pool, vokenizer, and what `[paths]` names."""
+    dataset = grid.datasets[cell.dataset]
+    read = [dataset.train, dataset.dev, getattr(dataset, grid.split)]
+    if cell.images != NO_IMAGES:
+        read.append(dataset.pool)
+    if cell.images == QUERY and dataset.vokenizer is not None:
+        read.append(dataset.vokenizer)
+    overrides = cell_overrides(grid, cell)
+    read += [Path(path) for name, path in overrides.items() if name.startswith("paths.") and path]
+    return hash_json([_hash_path(path) for path in read])
+
+
+def dataset_gold(grid: Grid, dataset: str) -> Gold:
+    """What the runs of a dataset are scored against."""
+    parts = grid.datasets[dataset]
+    vocab = Vocab()
+    docs, training = (load_docs(path, vocab) for path in (getattr(parts, grid.split), parts.train))
+    return make_gold(dataset, grid.split, docs, training, len(ImagePool.open(parts.pool)))
+
+
+def _ground(dataset: Dataset, cell: Cell, work: Path) -> dict[str, Path]:
+    """The corpora and the pool of the cell's images, by their names; written where they are new."""
+    paths = {"train": dataset.train, "dev": dataset.dev, "test": dataset.test, "pool": dataset.pool}
+    if cell.images == NO_IMAGES:
+        return paths
+    pool = ImagePool.open(dataset.pool)
+    splits = ("train", "dev", "test")
+    docs = {split: load_docs(paths[split], Vocab()) for split in splits}
+    grounding = Grounding(docs, pool.records, pool.features)
+    if cell.images == QUERY:
+        grounding = query(grounding, _load_retriever(dataset))
+    else:
+        grounding = CONTROLS[cell.images](grounding, np.random.default_rng(cell.seed))
+    written = {split: work / f"{split}.spacy" for split in splits} | {"pool": work / "pool"}
+    made = ImagePool.write(
+        written["pool"],
+        grounding.records,
+        grounding.features,
+        encoder=pool.meta["encoder"],
+        weights_sha256=pool.meta["weights_sha256"],
+        picture_root=pool.picture_root,
+    )
+    for split in splits:
+        for doc in docs[split]:
+            # The tagger takes vokens of the pool whose features it has.
+            doc._.voken_index = f"{made.hash[:16]}-{cell.images}"
+        save_docs(docs[split], written[split])
+    return written
+
+
+def _load_retriever(dataset: Dataset) -> VokenRetriever:
+    if dataset.vokenizer is None:
+        raise ValueError("The images 'query' need the dataset's 'vokenizer'.")
+    retriever = find_retriever(spacy.load(dataset.vokenizer))
+    if retriever is None:
+        raise ValueError(f"{dataset.vokenizer} has no voken_retriever.")
+    return retriever
+
+
+def _tag(model: Path, corpus: Path) -> list[Doc]:
+    nlp = spacy.load(model)
+    return list(nlp.pipe(blank_copy(doc) for doc in load_docs(corpus, nlp.vocab)))
+
+
+def _hash_path(path: Path) -> str:
+    """Of a file's bytes, or of all files of a folder by their paths in it."""
+    if path.is_file():
+        return sha256_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise FileNotFoundError(f"{path} is missing, or is an empty folder.")
+    return hash_json([(file.relative_to(path).as_posix(), sha256_file(file)) for file in files])
+
+
+def _commit() -> str:
+    """The commit of the working directory's repository; "unknown" outside of any."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    result = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
+    )
+    return result.stdout.strip() or "unknown"
+
+
+def _machine() -> str:
+    hardware = f"{_processor()}, {os.cpu_count()} cores"
+    software = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{hardware}, {torch.get_num_threads()} threads, {software}"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").split("\n") if cpuinfo.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def main(grid_file: str, name: str, output: str, work: str) -> None:
+    """Run the cell of that name, and save its result."""
+    grid = read_grid(Path(grid_file))
+    (cell,) = (cell for cell in grid_cells(grid) if cell.name == name)
+    gold = load_gold(gold_path(Path(output), cell.dataset, grid.split))
+    scratch = Path(work)
+    with sole_writer(scratch):
+        # What a killed run left.
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            save_json(run_cell(grid, cell, gold, scratch), run_path(Path(output), name))
+        finally:
+            shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
