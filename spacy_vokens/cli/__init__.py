@@ -15,6 +15,7 @@ from .embed_images import embed_images
 from .evaluate import evaluate
 from .experiment import experiment
 from .index import index
+from .report import report
 from .search import search
 from .select_images import select_images
 from .shrink import shrink
@@ -33,6 +34,7 @@ for command in (
     evaluate,
     table,
     experiment,
+    report,
     visualize,
     shrink,
 ):

@@ -44,6 +44,7 @@ def experiment(
         chosen = [cell for cell in grid_cells(declared) if fnmatchcase(cell.name, cells)]
         if not chosen:
             raise ValueError(f"{grid} has no cell whose name matches {cells!r}.")
+        _save_declaration(grid, output)
         _save_gold(declared, chosen, output)
         todo = [cell for cell in chosen if not _is_done(declared, cell, output)]
     except (ImportError, OSError, ValueError) as error:
@@ -55,6 +56,15 @@ def experiment(
         msg.table(failed, header=("Cell", "Last line of its log"), divider=True)
         raise typer.Exit(1)
     msg.good(f"All results are in {output}")
+
+
+def _save_declaration(grid: Path, output: Path) -> None:
+    """Keep the grid beside its results, which the report reads together."""
+    from ..experiments.results import GRID_FILE
+    from ..files import file_written_aside
+
+    with file_written_aside(output / GRID_FILE) as aside:
+        aside.write_bytes(grid.read_bytes())
 
 
 def _save_gold(grid: Grid, cells: list[Cell], output: Path) -> None:

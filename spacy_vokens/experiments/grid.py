@@ -16,6 +16,7 @@ NO_IMAGES = "none"
 QUERY = "query"
 IMAGES = (NO_IMAGES, *CONTROLS, QUERY)
 Overrides = dict[str, Any]
+Split = Literal["dev", "test"]
 
 
 class _Section(BaseModel):
@@ -28,6 +29,8 @@ class Dataset(_Section):
     train, dev, test: `.spacy` files of `spacy vokens vokenize`.
     pool: folder of the image pool.
     vokenizer: the pipeline that set the vokens; the images `query` need it.
+    source: files with the same sentences in CoNLL, by split, as "report --verify" finds them in
+        the folder of the data; `rename` is what `spacy vokens convert` was told.
     overrides: of the config, for this dataset.
     """
 
@@ -36,6 +39,8 @@ class Dataset(_Section):
     test: Path
     pool: Path
     vokenizer: Path | None = None
+    source: dict[Split, Path] = {}
+    rename: dict[str, str] = {}
     overrides: Overrides = {}
 
 
@@ -60,6 +65,19 @@ class Cells(_Section):
         return [value] if isinstance(value, str) else value
 
 
+class Comparison(_Section):
+    """A planned comparison of two arms, named "tagger-images".
+
+    of, against: the arms; the difference is the first one's mean F1 less the second one's.
+    primary: whether the experiment is about this one.
+    """
+
+    dataset: str
+    of: str
+    against: str
+    primary: bool = False
+
+
 class Grid(_Section):
     """What a grid file holds.
 
@@ -69,6 +87,7 @@ class Grid(_Section):
     datasets, taggers: by name. A tagger is a set of overrides.
     split: which part the trained taggers are scored on.
     cells: which combinations are trained.
+    comparisons: which of them are compared; the p-values are corrected for their number.
     """
 
     title: str
@@ -76,8 +95,9 @@ class Grid(_Section):
     overrides: Overrides = {}
     datasets: dict[str, Dataset]
     taggers: dict[str, Overrides]
-    split: Literal["dev", "test"] = "test"
+    split: Split = "test"
     cells: list[Cells]
+    comparisons: list[Comparison] = []
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Grid:
@@ -92,6 +112,11 @@ class Grid(_Section):
                     raise ValueError(
                         f"no {kind} is called {min(unknown)!r}: there are {', '.join(known)}"
                     )
+        arms = {cell.arm for cell in grid_cells(self)}
+        for comparison in self.comparisons:
+            for arm in (comparison.of, comparison.against):
+                if f"{comparison.dataset}/{arm}" not in arms:
+                    raise ValueError(f"no cell of {comparison.dataset} is called {arm!r}")
         return self
 
 
@@ -112,12 +137,17 @@ class Cell:
     @property
     def arm(self) -> str:
         """What it has in common with the cells of other seeds."""
-        return f"{self.dataset}/{self.tagger}-{self.images}"
+        return f"{self.dataset}/{arm_name(self.tagger, self.images)}"
 
     @property
     def name(self) -> str:
         """Names its result: a relative path without a suffix."""
         return f"{self.arm}-{self.seed}"
+
+
+def arm_name(tagger: str, images: str) -> str:
+    """Names what runs of different seeds have in common, within a dataset."""
+    return f"{tagger}-{images}"
 
 
 def read_grid(path: Path) -> Grid:
@@ -149,6 +179,15 @@ def grid_cells(grid: Grid) -> list[Cell]:
         for seed in range(entry.seeds)
     ]
     return sorted(cells, key=lambda cell: cell.seed)
+
+
+def grid_arms(grid: Grid, dataset: str) -> list[list[Cell]]:
+    """The cells of a dataset arm by arm, in the order of the grid's file, seed by seed."""
+    arms: dict[str, list[Cell]] = {}
+    for cell in grid_cells(grid):
+        if cell.dataset == dataset:
+            arms.setdefault(cell.arm, []).append(cell)
+    return list(arms.values())
 
 
 def cell_overrides(grid: Grid, cell: Cell) -> Overrides:

@@ -51,11 +51,6 @@ class Run:
     spans: Spans
     gates: list[list[int | None]] | None
 
-    @property
-    def arm(self) -> str:
-        """What it has in common with the runs of other seeds."""
-        return f"{self.dataset}/{self.tagger}-{self.images}"
-
 
 @dataclass(frozen=True)
 class Gold:
@@ -89,10 +84,10 @@ class Gold:
 
 def score_run(gold: Gold, spans: Spans) -> dict[str, SpanScores]:
     """The "strict" and the "lenient" scores of found entities."""
-    found = _as_tuples(spans)
+    found = as_tuples(spans)
     return {
-        "strict": score_spans(_as_tuples(gold.strict), found),
-        "lenient": score_spans(_as_tuples(gold.lenient), found),
+        "strict": score_spans(as_tuples(gold.strict), found),
+        "lenient": score_spans(as_tuples(gold.lenient), found),
     }
 
 
@@ -152,5 +147,6 @@ def _read(path: Path, kind: type) -> dict[str, Any]:
     return found
 
 
-def _as_tuples(spans: Spans) -> list[list[Span]]:
+def as_tuples(spans: Spans) -> list[list[Span]]:
+    """Entities as they were before JSON made lists of them."""
     return [[(start, end, label) for start, end, label in doc] for doc in spans]

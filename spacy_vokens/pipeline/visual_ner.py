@@ -22,6 +22,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from ..extensions import set_token_values
 from ..images.pool import ImagePool
 from ..layers.crf import crf_loss, decode
+from ..layers.frozen_tok2vec import enable_cache
 from ..layers.image_features import ImageFeatures
 from ..layers.visual_tagger import TaggerOutput, build_head, fit_fusion
 from ..metrics.ner import bio_tags, score_tags
@@ -220,6 +221,7 @@ class VisualNer(FilePipe):
             image_width = self.model.attrs["images"].width
         sample = [eg.predicted for eg in examples if len(eg.predicted)][:10]
         self.model.initialize(X=sample)
+        enable_cache(self.model)
         words = self.model.get_ref("tok2vec").predict(sample)
         self.cfg.update(labels=labels, width=words[0].shape[1], image_width=image_width)
         self.build_layers()

@@ -1,0 +1,45 @@
+"""Check results against the data that they were made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..corpus.conll import read_conll
+from ..metrics.ner import lenient_spans, strict_spans
+from .gold import hash_tags
+from .results import Results
+from .runs import Gold, as_tuples, score_run
+
+
+def verify(results: Results, data: Path) -> list[str]:
+    """Read the gold entities from the data, and recompute every run's scores from its spans.
+
+    data: the folder that the datasets' `source` files are in.
+    returns: what is wrong, one line each; empty where all holds.
+    raises FileNotFoundError: where the data lack a file.
+    """
+    problems = []
+    for dataset, gold in results.gold.items():
+        declared = results.grid.datasets[dataset]
+        source = data / declared.source[results.grid.split]
+        if not _is_gold_of(gold, source, declared.rename):
+            problems.append(f"{dataset}: the gold entities are not those of {source}")
+        for arm, runs in results.runs[dataset].items():
+            for run in runs:
+                scores = {name: s.to_dict() for name, s in score_run(gold, run.spans).items()}
+                if scores != run.scores:
+                    problems.append(f"{dataset}/{arm}-{run.seed}: its entities give other scores")
+    return problems
+
+
+def _is_gold_of(gold: Gold, path: Path, rename: dict[str, str]) -> bool:
+    sentences = list(read_conll(path, rename=rename))
+    words = [list(sentence.words) for sentence in sentences]
+    tags = [list(sentence.tags) for sentence in sentences]
+    return (
+        gold.sha256 == hash_tags(words, tags)
+        and gold.ids == [sentence.image_id for sentence in sentences]
+        and gold.lengths == [len(of_sentence) for of_sentence in words]
+        and as_tuples(gold.strict) == [strict_spans(of_sentence) for of_sentence in tags]
+        and as_tuples(gold.lenient) == [lenient_spans(of_sentence) for of_sentence in tags]
+    )
