@@ -20,6 +20,13 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="Folder for the report; RUNS if left out", file_okay=False)
     ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            help="HTML page of cases besides, with texts and pictures; needs the grid's corpora",
+            dir_okay=False,
+        ),
+    ] = None,
     verify: Annotated[
         Path | None,
         typer.Option(
@@ -41,6 +48,8 @@ def report(
         results = load_results(runs)
         if verify is None:
             _write(results, runs if output is None else output)
+            if gallery is not None:
+                _write_gallery(results, gallery)
             return
         problems = find_problems(results, verify)
     except ImportError as error:
@@ -71,3 +80,13 @@ def _write(results: Results, output: Path) -> None:
         with file_written_aside(output / name) as aside:
             aside.write_bytes(content)
     msg.good(f"Wrote {output / 'report.md'}, report.html and {len(pictures)} plots")
+
+
+def _write_gallery(results: Results, path: Path) -> None:
+    from ..files import file_written_aside
+    from ..visualize.gallery import render_gallery
+
+    page = render_gallery(results)
+    with file_written_aside(path) as aside:
+        aside.write_text(page, encoding="utf-8")
+    msg.good(f"Wrote {path}: it holds texts and pictures of the data, so keep it to yourself")

@@ -103,6 +103,13 @@ def write_report(results: Results, statistics: Statistics, plots: Iterable[str])
             md.add(_table(*table))
         md.add(md.title(3, "What was retrieved"))
         md.add(_table(*_retrieval_rows(gold)))
+    if results.matching:
+        md.add(md.title(2, "Retrieval of the captions' own pictures"))
+        md.add(
+            "Matching models against chance, and against the same model trained on pairs whose "
+            "pictures were shuffled over the captions:"
+        )
+        md.add(_table(*_matching_rows(results)))
     md.add(md.title(2, "The paper's Table 1: sizes"))
     md.add(_table(*_size_rows(results)))
     md.add(md.title(2, "The paper's Table 4: against another model"))
@@ -281,6 +288,21 @@ def _size_rows(results: Results) -> tuple[Row, list[Row]]:
         numbers = (len(gold.ids), sum(gold.lengths), n_strict, n_lenient, gold.pool_size)
         rows.append((f"{dataset}, {gold.split}", *(f"{n:,}" for n in numbers), gold.sha256[:16]))
     header = ("", "Sentences", "Tokens", "Entities", "Lenient", "Images in the pool", "SHA-256")
+    return header, rows
+
+
+def _matching_rows(results: Results) -> tuple[Row, list[Row]]:
+    reports = {name: report["retrieval"] for name, report in results.matching.items()}
+    header = ("", "Pictures", *next(iter(reports.values()))["scores"])
+    rows: list[Row] = []
+    for name, retrieval in reports.items():
+        scores = (f"{score:.3f}" for score in retrieval["scores"].values())
+        rows.append((name, f"{retrieval['candidates']:,}", *scores))
+    first = next(iter(reports.values()))
+    chance = (first["chance"].get(metric) for metric in first["scores"])
+    rows.append(
+        ("chance", f"{first['candidates']:,}", *("" if c is None else f"{c:.3f}" for c in chance))
+    )
     return header, rows
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .grid import Grid, arm_name, grid_arms, read_grid
 from .runs import Gold, Run, gold_path, load_gold, load_run, run_path
@@ -20,11 +22,14 @@ class Results:
     gold: by dataset.
     runs: by dataset and by arm ("tagger-images"), in the order of their seeds; arms of which
         nothing was run are left out.
+    matching: reports of `spacy vokens evaluate` on matching models, by the name of their file in
+        the folder `matching`.
     """
 
     grid: Grid
     gold: dict[str, Gold]
     runs: dict[str, dict[str, list[Run]]]
+    matching: dict[str, dict[str, Any]]
 
     def count(self, dataset: str, arm: str) -> Arm:
         """The counts of an arm's runs, sentence by sentence, in the strict reading."""
@@ -62,4 +67,8 @@ def load_results(folder: Path) -> Results:
                     )
             if found:
                 runs[dataset][arm_name(cells[0].tagger, cells[0].images)] = found
-    return Results(grid, gold, runs)
+    matching = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / "matching").glob("*.json"))
+    }
+    return Results(grid, gold, runs, matching)

@@ -106,7 +106,8 @@ def render_page(
     once however often it is shown. Nothing of the documents or the pictures reaches the page
     unescaped.
 
-    docs: annotated documents; those without vokens, gates or tokens are shown as such.
+    docs: annotated documents; those without vokens, gates or tokens are shown as such. A
+        document's title is read from `doc.user_data["title"]`, as displaCy does.
     picture: gives the picture of a voken, or None where it is not at hand.
     title: heading of the page.
     """
@@ -187,6 +188,9 @@ def _number(count: int, noun: str) -> str:
 def _figure(doc: Doc, number: int, gallery: _Gallery, renderer: displacy.EntityRenderer) -> str:
     settings = displacy.get_doc_settings(doc)
     caption = f"Text {number}"
+    # Where displaCy looks for a title too.
+    if title := doc.user_data.get("title"):
+        caption += f" · {escape(str(title))}"
     if doc._.image_id is not None:
         caption += f" · came with picture {escape(doc._.image_id)}"
     if doc.text.strip():

@@ -1,0 +1,117 @@
+"""Cases of a comparison, repaired and harmed in equal numbers, shown with their pictures.
+
+The page holds texts and pictures of the data: it is for looking at, not for passing on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import spacy
+from spacy.tokens import Doc, Span
+
+from ..corpus.docbin import load_docs
+from ..experiments.grid import Comparison
+from ..experiments.results import Results
+from ..experiments.runs import Gold, Run, as_tuples
+from ..extensions import set_token_values
+from ..metrics.ner import Span as Entity
+from ..pipeline.voken_retriever import find_retriever
+from .page import render_page
+
+N_CASES = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """A gold entity that one of two runs finds and the other does not.
+
+    doc: number of its document.
+    entity: (start, end, label).
+    is_repair: whether the run with pictures is the one that finds it.
+    """
+
+    doc: int
+    entity: Entity
+    is_repair: bool
+
+
+def render_gallery(results: Results, *, seed: int = 0) -> str:
+    """A page of the primary comparison's cases, of the first seed that both arms were run with.
+
+    seed: of the choice.
+    raises FileNotFoundError: where the corpus is not at hand.
+    raises ValueError: where the grid plans no comparison with pictures, or it was not run.
+    """
+    comparison, one, other = _first_pair(results)
+    dataset = results.grid.datasets[comparison.dataset]
+    if dataset.vokenizer is None:
+        raise ValueError(f"{comparison.dataset} names no vokenizer, which has the pictures.")
+    nlp = spacy.load(dataset.vokenizer)
+    retriever = find_retriever(nlp)
+    if retriever is None:
+        raise ValueError(f"{dataset.vokenizer} has no voken_retriever.")
+    corpus: Path = getattr(dataset, results.grid.split)
+    docs = load_docs(corpus, nlp.vocab)
+    cases = list(find_cases(results.gold[comparison.dataset], one, other))
+    repairs = [case for case in cases if case.is_repair]
+    harms = [case for case in cases if not case.is_repair]
+    chosen = choose_cases(repairs, harms, seed)
+    title = (
+        f"{comparison.dataset}, {comparison.of} against {comparison.against}, seed {one.seed}: "
+        f"{len(repairs)} entities repaired, {len(harms)} harmed; {len(chosen)} drawn of each alike"
+    )
+    shown = [_annotated(docs[case.doc].copy(), case, one, other) for case in chosen]
+    return render_page(shown, retriever.picture, title=title)
+
+
+def find_cases(gold: Gold, one: Run, other: Run) -> Iterator[Case]:
+    """The gold entities that only one of two runs finds.
+
+    one: with pictures.
+    other: what it is compared with.
+    """
+    for doc, (wanted, found, others) in enumerate(
+        zip(*map(as_tuples, (gold.strict, one.spans, other.spans)), strict=True)
+    ):
+        for entity in wanted:
+            if (entity in found) != (entity in others):
+                yield Case(doc, entity, entity in found)
+
+
+def choose_cases(repairs: list[Case], harms: list[Case], seed: int) -> list[Case]:
+    """As many repairs as harms, at most `N_CASES` of each, drawn and then alternating."""
+    rng = np.random.default_rng(seed)
+    n = min(N_CASES, len(repairs), len(harms))
+    drawn = ([kind[i] for i in rng.permutation(len(kind))[:n]] for kind in (repairs, harms))
+    return [case for pair in zip(*drawn, strict=True) for case in pair]
+
+
+def _first_pair(results: Results) -> tuple[Comparison, Run, Run]:
+    for comparison in results.grid.comparisons:
+        runs = results.runs.get(comparison.dataset, {})
+        others = {run.seed: run for run in runs.get(comparison.against, [])}
+        for run in runs.get(comparison.of, []):
+            if comparison.primary and run.seed in others and run.gates is not None:
+                return comparison, run, others[run.seed]
+    raise ValueError("No two runs of the primary comparison have the same seed yet.")
+
+
+def _annotated(doc: Doc, case: Case, one: Run, other: Run) -> Doc:
+    """The document as the run with pictures tags it; its title says what changed."""
+    doc.ents = [Span(doc, start, end, label) for start, end, label in one.spans[case.doc]]
+    if one.gates is not None:
+        gates = one.gates[case.doc]
+        set_token_values(doc, "visual_gate", [None if g is None else g / 1000 for g in gates])
+    start, end, label = case.entity
+    without = [
+        f"{doc[a:b].text} {name}" for a, b, name in other.spans[case.doc] if a < end and b > start
+    ]
+    doc.user_data["title"] = (
+        f"{'repaired' if case.is_repair else 'harmed'}: {doc[start:end].text} {label} · without "
+        f"pictures: {', '.join(without) or 'no entity there'}"
+    )
+    return doc
