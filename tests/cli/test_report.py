@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from spacy_vokens.cli.report import report
+from spacy_vokens.experiments import significance
+
+from ..experiments.made import write_runs
+from .conftest import said
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setattr(significance, "DRAWS", 200)
+    monkeypatch.setattr(significance, "BLOCK", 200)
+    app = typer.Typer()
+    app.command()(report)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_runs(tmp_path / "runs")
+
+
+def test_the_report_is_written_beside_the_runs_or_elsewhere(run, folder, tmp_path):
+    assert run(folder).exit_code == 0
+    assert run(folder, "--output", tmp_path / "elsewhere").exit_code == 0
+    names = ["report.html", "report.md", "plots/twitter2017-f1.svg"]
+    for name in names:
+        assert (folder / name).read_bytes() == (tmp_path / "elsewhere" / name).read_bytes()
+
+
+def test_verification_says_what_does_not_hold_and_writes_nothing(run, folder, tmp_path):
+    (tmp_path / "twitter2017").mkdir()
+    (tmp_path / "twitter2017" / "test.txt").write_text("Bonn\tB-LOC\n", encoding="utf-8")
+    result = run(folder, "--verify", tmp_path)
+    assert result.exit_code == 1
+    assert said(result, "the gold entities are not those of")
+    assert not (folder / "report.md").exists()
+
+
+def test_what_cannot_be_read_is_named(run, folder, tmp_path):
+    (folder / "twitter2017" / "gated-retrieved-0.json").write_text("{", encoding="utf-8")
+    result = run(folder)
+    assert result.exit_code == 1
+    assert said(result, "gated-retrieved-0.json is no JSON file")
+    (tmp_path / "empty").mkdir()
+    result = run(tmp_path / "empty")
+    assert result.exit_code == 1
+    assert said(result, "has no grid.yml")
+
+
+def test_a_gallery_needs_the_pictures(run, folder):
+    result = run(folder, "--gallery", folder / "gallery.html")
+    assert result.exit_code == 1
+    assert said(result, "names no vokenizer")

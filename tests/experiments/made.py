@@ -1,0 +1,118 @@
+"""Results made up for the tests: small, and with every number known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import srsly
+
+from spacy_vokens.experiments.results import GRID_FILE
+from spacy_vokens.experiments.runs import Gold, Run, gold_path, run_path, save_json, score_run
+
+GRID = {
+    "title": "A grid | of the tests",
+    "config": "configs/visual_ner.cfg",
+    "datasets": {
+        "twitter2017": {
+            "train": "train.spacy",
+            "dev": "dev.spacy",
+            "test": "test.spacy",
+            "pool": "pool",
+            "source": {"test": "twitter2017/test.txt"},
+            "rename": {"OTHER": "MISC"},
+        }
+    },
+    "taggers": {"text-only": {}, "gated": {}},
+    "cells": [
+        {"dataset": "twitter2017", "tagger": "text-only", "images": "none", "seeds": 2},
+        {
+            "dataset": "twitter2017",
+            "tagger": "gated",
+            "images": ["retrieved", "permuted"],
+            "seeds": 2,
+        },
+        {
+            "dataset": "twitter2017",
+            "tagger": "gated",
+            "images": "given",
+            "not_run": "no <pictures>",
+        },
+    ],
+    "comparisons": [
+        {
+            "dataset": "twitter2017",
+            "of": "gated-retrieved",
+            "against": "text-only-none",
+            "primary": True,
+        },
+        {"dataset": "twitter2017", "of": "gated-retrieved", "against": "gated-permuted"},
+    ],
+}
+
+
+def make_gold(n_docs: int = 12, **fields: object) -> Gold:
+    """Documents of five tokens with a LOC at 0, seen in training, and a PER at 2 to 4, unseen."""
+    strict = [[(0, 1, "LOC"), (2, 4, "PER")] for _ in range(n_docs)]
+    made = {
+        "dataset": "twitter2017",
+        "split": "test",
+        "sha256": "5" * 64,
+        "ids": [f"{i}.jpg" for i in range(n_docs)],
+        "lengths": [5] * n_docs,
+        "strict": strict,
+        "lenient": strict,
+        "seen": [[True, False] for _ in range(n_docs)],
+        "pos": [["NNP", "VBZ", "NN", "NNS", "."] for _ in range(n_docs)],
+        "voken_scores": [[100 + 10 * i, 300, 500 + i, 200, None] for i in range(n_docs)],
+        "vokens": {"cow": 3 * n_docs, "hen": n_docs},
+        "pool_size": 10,
+    }
+    return Gold(**made | fields)
+
+
+def make_run(
+    gold: Gold, tagger: str, images: str, seed: int, *, misses: int = 0, wrong: int = 0
+) -> Run:
+    """A run that misses the LOC of the first documents, and adds a PER at 4 to the last ones."""
+    spans = [
+        [(0, 1, "LOC")] * (i >= misses)
+        + [(2, 4, "PER")]
+        + [(4, 5, "PER")] * (i >= len(gold.ids) - wrong)
+        for i in range(len(gold.ids))
+    ]
+    gates = None if images == "none" else [[100, 200, 300, 300, None] for _ in gold.ids]
+    return Run(
+        dataset=gold.dataset,
+        tagger=tagger,
+        images=images,
+        seed=seed,
+        split=gold.split,
+        config_sha256="1" * 64,
+        data_sha256="2" * 64,
+        gold_sha256=gold.sha256,
+        commit="abc",
+        versions={"torch": "2"},
+        machine="a machine",
+        seconds=12.5,
+        dev=[(0, 0.0), (10, 0.5), (20, 0.75)],
+        scores={name: s.to_dict() for name, s in score_run(gold, spans).items()},
+        spans=spans,
+        gates=gates,
+    )
+
+
+def write_runs(folder: Path, gold: Gold | None = None, *, grid: dict | None = None) -> Path:
+    """A folder of runs: text-only misses four to five names, retrieved one to two."""
+    gold = make_gold() if gold is None else gold
+    folder.mkdir(parents=True, exist_ok=True)
+    srsly.write_yaml(folder / GRID_FILE, GRID if grid is None else grid)
+    save_json(gold, gold_path(folder, gold.dataset, gold.split))
+    for tagger, images, misses in (
+        ("text-only", "none", 4),
+        ("gated", "retrieved", 1),
+        ("gated", "permuted", 3),
+    ):
+        for seed in range(2):
+            run = make_run(gold, tagger, images, seed, misses=misses + seed, wrong=seed)
+            save_json(run, run_path(folder, f"{gold.dataset}/{tagger}-{images}-{seed}"))
+    return folder

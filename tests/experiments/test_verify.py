@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spacy_vokens.experiments.gold import hash_tags
+from spacy_vokens.experiments.results import load_results
+from spacy_vokens.experiments.runs import run_path
+from spacy_vokens.experiments.verify import verify
+
+from .made import make_gold, write_runs
+
+# What `made.make_gold` holds, as Twitter-2015 writes its types.
+WORDS = ["Bonn", "saw", "Ann", "Lee", "."]
+TAGS = ["B-LOC", "O", "B-PER", "I-PER", "O"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data" / "twitter2017"
+    folder.mkdir(parents=True)
+    sentences = [
+        f"IMGID:{i}.jpg\n" + "".join(f"{w}\t{t}\n" for w, t in zip(WORDS, TAGS, strict=True))
+        for i in range(12)
+    ]
+    (folder / "test.txt").write_text("\n".join(sentences), encoding="utf-8")
+    return folder.parent
+
+
+@pytest.fixture
+def folder(tmp_path):
+    gold = make_gold(sha256=hash_tags([WORDS] * 12, [TAGS] * 12))
+    return write_runs(tmp_path / "runs", gold)
+
+
+def test_true_scores_hold(folder, data):
+    assert verify(load_results(folder), data) == []
+
+
+@pytest.mark.parametrize("change", ["spans", "scores"])
+def test_a_changed_run_is_named(folder, data, change):
+    path = run_path(folder, "twitter2017/gated-retrieved-1")
+    run = json.loads(path.read_text(encoding="utf-8"))
+    if change == "spans":
+        run["spans"][3].pop()
+    else:
+        run["scores"]["strict"]["f"] += 0.01
+    path.write_text(json.dumps(run), encoding="utf-8")
+    (problem,) = verify(load_results(folder), data)
+    assert problem.startswith("twitter2017/gated-retrieved-1:")
+
+
+@pytest.mark.parametrize(("old", "new"), [("Bonn", "Rome"), ("B-LOC", "O"), ("3.jpg", "x.jpg")])
+def test_other_data_are_noticed(folder, data, old, new):
+    path = data / "twitter2017" / "test.txt"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    (problem,) = verify(load_results(folder), data)
+    assert "the gold entities are not those of" in problem
+    assert "test.txt" in problem
+
+
+def test_missing_data_are_named(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"test\.txt"):
+        verify(load_results(folder), tmp_path)
