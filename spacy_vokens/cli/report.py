@@ -65,7 +65,8 @@ def report(
 def _write(results: Results, output: Path) -> None:
     from ..experiments.html import render_html
     from ..experiments.plots import draw_plots
-    from ..experiments.report import compute_statistics, write_report
+    from ..experiments.report import write_report
+    from ..experiments.statistics import compute_statistics
     from ..files import file_written_aside
 
     statistics = compute_statistics(results)

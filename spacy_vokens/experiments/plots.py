@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .analysis import OUTSIDE, gates_by_type
-from .report import BASELINE, Statistics
 from .results import Results
+from .statistics import BASELINE, Statistics
 
 # Without the first, names inside an SVG are drawn at random; without the second, text is outlines.
 STYLE: Any = {"svg.hashsalt": "spacy-vokens", "svg.fonttype": "none", "font.size": 9}
@@ -36,7 +36,7 @@ def draw_plots(results: Results, statistics: Statistics) -> dict[str, bytes]:
                 figure = draw(dataset)
                 figure.set_layout_engine("constrained")
                 file = BytesIO()
-                figure.savefig(file, format="svg", metadata={"Date": None})
+                figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
                 drawn[f"{dataset}-{name}.svg"] = file.getvalue()
     return drawn
 

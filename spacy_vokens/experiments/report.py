@@ -2,101 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import product
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 from wasabi import MarkdownRenderer
 
 from . import analysis, paper
 from .analysis import among, mean_flips, paired
-from .grid import Comparison, arm_name, grid_arms
+from .grid import arm_name, grid_arms, grid_cells
 from .results import Results
 from .runs import SCORER, Gold, Run
-from .significance import DRAWS, Estimate, difference, holm, mean_f1, randomisation_p
+from .significance import DRAWS, Estimate
+from .statistics import BASELINE, Statistics
 
 Row = tuple[str, ...]
-BASELINE = "text-only-none"
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A planned comparison and what came of it.
-
-    p, corrected_p: by approximate randomisation; before and after Holm's correction.
-    """
-
-    comparison: Comparison
-    n: tuple[int, int]
-    estimate: Estimate
-    p: float
-    corrected_p: float
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """All that takes long to compute.
-
-    arms: mean F1 by dataset and arm.
-    to_text_only: each arm's difference to the text-only one, by dataset and arm.
-    compared: the planned comparisons that both arms were run for, in the plan's order.
-    """
-
-    arms: dict[str, dict[str, Estimate]]
-    to_text_only: dict[str, dict[str, Estimate]]
-    compared: list[Compared]
-
-
-def compute_statistics(results: Results) -> Statistics:
-    """Intervals of every arm and difference, and the planned tests."""
-    arms: dict[str, dict[str, Estimate]] = {}
-    to_text_only: dict[str, dict[str, Estimate]] = {}
-    for dataset, runs in tqdm(results.runs.items(), unit=" datasets", disable=None, leave=False):
-        counts = {arm: results.count(dataset, arm) for arm in runs}
-        arms[dataset] = {arm: mean_f1(counted) for arm, counted in counts.items()}
-        to_text_only[dataset] = {
-            arm: difference(counted, counts[BASELINE])
-            for arm, counted in counts.items()
-            if BASELINE in counts and arm != BASELINE
-        }
-    return Statistics(arms, to_text_only, _compare(results))
-
-
-def _compare(results: Results) -> list[Compared]:
-    done = []
-    for planned in tqdm(results.grid.comparisons, unit=" tests", disable=None, leave=False):
-        runs = results.runs.get(planned.dataset, {})
-        if planned.of in runs and planned.against in runs:
-            one, other = (
-                results.count(planned.dataset, arm) for arm in (planned.of, planned.against)
-            )
-            n = len(one.right), len(other.right)
-            done.append((planned, n, difference(one, other), randomisation_p(one, other)))
-    corrected = holm([p for *_, p in done])
-    return [Compared(*facts, p) for facts, p in zip(done, corrected, strict=True)]
-
-
-def write_report(results: Results, statistics: Statistics, plots: Iterable[str]) -> str:
+def write_report(results: Results, statistics: Statistics, plots: Collection[str]) -> str:
     """The report as Markdown.
 
-    plots: paths of the pictures, relative to where the report will stand.
+    plots: paths of the pictures, relative to where the report will stand; each stands with the
+        dataset that is in its name.
     """
     md = MarkdownRenderer()
     md.add(md.title(1, results.grid.title))
     md.add(_how_to_read(results))
     md.add(md.title(2, "What was compared"))
-    md.add(_verdict(statistics))
+    md.add(_verdict(results, statistics))
     md.add(_table(*_comparison_rows(results, statistics)))
-    for path in plots:
-        md.add(f"![{path}]({path})")
     for dataset, gold in results.gold.items():
         if not results.runs[dataset]:
             continue
         md.add(md.title(2, f"{dataset}, {results.grid.split}"))
         md.add(md.title(3, "Scores (the paper's Tables 2 and 3)"))
         md.add(_table(*_score_rows(results, statistics, dataset)))
+        for reason in _reasons(results, dataset):
+            md.add(reason)
+        for path in plots:
+            if dataset in path:
+                md.add(f"![{path}]({path})")
         md.add(md.title(3, "What the pictures did"))
         for title, table in _deeds(gold, results.runs[dataset]):
             md.add(title)
@@ -131,16 +78,19 @@ def _how_to_read(results: Results) -> str:
     )
 
 
-def _verdict(statistics: Statistics) -> str:
+def _verdict(results: Results, statistics: Statistics) -> str:
+    n_runs = sum(len(runs) for arms in results.runs.values() for runs in arms.values())
+    n_cells = len(grid_cells(results.grid))
+    interim = "" if n_runs == n_cells else f"**Interim: {n_runs} of {n_cells} runs.** "
     primary = [c for c in statistics.compared if c.comparison.primary]
     if not primary:
-        return "The primary comparison has not been run yet."
+        return f"{interim}The primary comparison has not been run yet."
     c = primary[0]
     found = c.corrected_p < 0.05 and c.estimate.low > 0
     outcome = "an effect beyond noise" if found else "no effect beyond noise"
     return (
-        f"**Primary: {c.comparison.dataset}, {c.comparison.of} against {c.comparison.against}: "
-        f"{_signed(c.estimate)}, corrected p = {c.corrected_p:.3f}: {outcome}.**"
+        f"{interim}**Primary: {c.comparison.dataset}, {c.comparison.of} against "
+        f"{c.comparison.against}: {_signed(c.estimate)}, corrected p = {c.corrected_p:.3f}: {outcome}.**"
     )
 
 
@@ -161,63 +111,65 @@ def _comparison_rows(results: Results, statistics: Statistics) -> tuple[Row, lis
 
 
 def _score_rows(results: Results, statistics: Statistics, dataset: str) -> tuple[Row, list[Row]]:
-    labels = paper.LABELS
     header = (
         "Tagger",
         "Images",
         "n",
         "F1",
-        "To text-only",
+        "Less text-only",
+        "Retrieved less this",
         "P",
         "R",
-        *labels,
+        *paper.LABELS,
         "Weighted lenient F1",
         "The paper's",
     )
+    by_paper = _papers_f1(dataset)
+    empty = [""] * (len(header) - 5)
     rows: list[Row] = []
     for cells in grid_arms(results.grid, dataset):
         arm = arm_name(cells[0].tagger, cells[0].images)
         runs = results.runs[dataset].get(arm, [])
-        theirs = paper.TABLE_3.get(dataset, {}).get(arm)
-        if arm in (table := paper.TABLE_2.get(dataset, {})):
-            theirs = table[arm][-1]
-        by_paper = "" if theirs is None else f"{theirs:.2f}"
         start = (cells[0].tagger, cells[0].images, f"{len(runs)}/{len(cells)}")
         if not runs:
-            rows.append((*start, "not run yet", *[""] * (len(labels) + 4), by_paper))
+            rows.append((*start, "not run yet", *empty, by_paper.get(arm, "")))
             continue
-        gain = statistics.to_text_only[dataset].get(arm)
+        gains = (statistics.to_text_only[dataset], statistics.to_controls[dataset])
         strict = [run.scores["strict"] for run in runs]
         rows.append(
             (
                 *start,
                 _with_interval(statistics.arms[dataset][arm]),
-                "" if gain is None else _signed(gain),
+                *(_signed(gain[arm]) if arm in gain else "" for gain in gains),
                 *(_percent(scores[key] for scores in strict) for key in ("p", "r")),
                 *(
                     _percent(scores["per_type"].get(label, {"f": 0.0})["f"] for scores in strict)
-                    for label in labels
+                    for label in paper.LABELS
                 ),
                 _percent(run.scores["lenient"]["weighted_f"] for run in runs),
-                by_paper,
+                by_paper.get(arm, ""),
             )
         )
+    rows += [
+        (*arm, "0", "not run", *empty, by_paper.get(arm_name(*arm), ""))
+        for entry in results.grid.cells
+        if entry.not_run is not None and dataset in entry.dataset
+        for arm in product(entry.tagger, entry.images)
+    ]
+    return header, rows
+
+
+def _papers_f1(dataset: str) -> dict[str, str]:
+    """The paper's F1 by arm."""
+    f1 = {arm: row[-1] for arm, row in paper.TABLE_2.get(dataset, {}).items()}
+    return {arm: f"{value:.2f}" for arm, value in (f1 | paper.TABLE_3.get(dataset, {})).items()}
+
+
+def _reasons(results: Results, dataset: str) -> Iterator[str]:
+    """Why cells cannot be run."""
     for entry in results.grid.cells:
         if entry.not_run is not None and dataset in entry.dataset:
-            for tagger in entry.tagger:
-                for images in entry.images:
-                    theirs = paper.TABLE_3.get(dataset, {}).get(arm_name(tagger, images))
-                    rows.append(
-                        (
-                            tagger,
-                            images,
-                            "0",
-                            f"not run: {entry.not_run}",
-                            *[""] * (len(labels) + 4),
-                            "" if theirs is None else f"{theirs:.2f}",
-                        )
-                    )
-    return header, rows
+            yield f"Not run with {', '.join(entry.images)} images: {entry.not_run}."
 
 
 def _deeds(gold: Gold, runs: dict[str, list[Run]]) -> Iterator[tuple[str, tuple[Row, list[Row]]]]:

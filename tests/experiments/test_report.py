@@ -9,9 +9,10 @@ import srsly
 from spacy_vokens.experiments import significance
 from spacy_vokens.experiments.html import render_html
 from spacy_vokens.experiments.plots import draw_plots
-from spacy_vokens.experiments.report import compute_statistics, write_report
+from spacy_vokens.experiments.report import write_report
 from spacy_vokens.experiments.results import GRID_FILE, load_results
 from spacy_vokens.experiments.runs import load_run, run_path
+from spacy_vokens.experiments.statistics import compute_statistics
 
 from .made import GRID, write_runs
 
@@ -30,7 +31,7 @@ def folder(tmp_path):
 def report_on(folder):
     results = load_results(folder)
     statistics = compute_statistics(results)
-    return write_report(results, statistics, ["plots/a.svg"]), statistics
+    return write_report(results, statistics, ["plots/twitter2017-a.svg"]), statistics
 
 
 def cells(markdown: str, start: str) -> list[str]:
@@ -52,6 +53,15 @@ def test_the_tables_hold_what_the_runs_hold(folder):
     assert cells(markdown, "| text-only | none")[-1] == "84.70"
 
 
+def test_retrieved_is_compared_with_text_only_and_with_every_control(folder):
+    markdown, statistics = report_on(folder)
+    assert set(statistics.to_text_only["twitter2017"]) == {"gated-retrieved", "gated-permuted"}
+    assert set(statistics.to_controls["twitter2017"]) == {"gated-permuted"}
+    estimate = statistics.to_controls["twitter2017"]["gated-permuted"]
+    assert estimate.value > 0
+    assert cells(markdown, "| gated | permuted")[5].startswith(f"{100 * estimate.value:+.2f} [")
+
+
 def test_planned_comparisons_are_corrected_together(folder):
     markdown, statistics = report_on(folder)
     p = [c.p for c in statistics.compared]
@@ -63,12 +73,15 @@ def test_planned_comparisons_are_corrected_together(folder):
 
 
 def test_what_was_not_run_is_said_and_never_filled(folder):
-    assert "not run: no <pictures>" in report_on(folder)[0]
+    markdown, _ = report_on(folder)
+    assert cells(markdown, "| gated | given")[2:4] == ["0", "not run"]
+    assert "Not run with given images: no <pictures>." in markdown
+    assert "Interim" not in markdown
     for seed in range(2):
         run_path(folder, f"twitter2017/text-only-none-{seed}").unlink()
     markdown, statistics = report_on(folder)
     assert cells(markdown, "| text-only | none")[3] == "not run yet"
-    assert "The primary comparison has not been run yet." in markdown
+    assert "**Interim: 4 of 6 runs.** The primary comparison has not been run yet." in markdown
     assert [c.comparison.against for c in statistics.compared] == ["gated-permuted"]
     # Without a baseline there is nothing to differ from.
     assert statistics.to_text_only["twitter2017"] == {}
