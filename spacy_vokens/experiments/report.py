@@ -88,10 +88,9 @@ def _verdict(results: Results, statistics: Statistics) -> str:
     c = primary[0]
     found = c.corrected_p < 0.05 and c.estimate.low > 0
     outcome = "an effect beyond noise" if found else "no effect beyond noise"
-    return (
-        f"{interim}**Primary: {c.comparison.dataset}, {c.comparison.of} against "
-        f"{c.comparison.against}: {_signed(c.estimate)}, corrected p = {c.corrected_p:.3f}: {outcome}.**"
-    )
+    arms = f"{c.comparison.dataset}, {c.comparison.of} against {c.comparison.against}"
+    figures = f"{_signed(c.estimate)}, corrected p = {c.corrected_p:.3f}"
+    return f"{interim}**Primary: {arms}: {figures}: {outcome}.**"
 
 
 def _comparison_rows(results: Results, statistics: Statistics) -> tuple[Row, list[Row]]:
