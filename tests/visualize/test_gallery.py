@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+import spacy
+import srsly
+from spacy.tokens import Doc
+
+from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.experiments.results import load_results
+from spacy_vokens.visualize.gallery import Case, choose_cases, find_cases, render_gallery
+
+from ..experiments.made import GRID, make_gold, make_run, write_runs
+
+GOLD = make_gold()
+
+
+def test_cases_are_the_gold_entities_that_one_run_alone_finds():
+    one = make_run(GOLD, "gated", "retrieved", 0, misses=1)
+    other = make_run(GOLD, "text-only", "none", 0, misses=3)
+    assert list(find_cases(GOLD, one, other)) == [
+        Case(1, (0, 1, "LOC"), True),
+        Case(2, (0, 1, "LOC"), True),
+    ]
+    assert all(not case.is_repair for case in find_cases(GOLD, other, one))
+
+
+@pytest.mark.parametrize(("n_repairs", "n_harms"), [(30, 12), (3, 12), (0, 5)])
+def test_as_many_repairs_as_harms_are_drawn(n_repairs, n_harms):
+    repairs = [Case(i, (0, 1, "LOC"), True) for i in range(n_repairs)]
+    harms = [Case(i, (0, 1, "LOC"), False) for i in range(n_harms)]
+    chosen = choose_cases(repairs, harms, 0)
+    of_each = min(10, n_repairs, n_harms)
+    assert [case.is_repair for case in chosen] == [True, False] * of_each
+    assert len(set(chosen)) == 2 * of_each
+    assert chosen == choose_cases(repairs, harms, 0)
+    assert not chosen or chosen != choose_cases(repairs, harms, 1)
+
+
+@pytest.fixture
+def results(tmp_path, vokenizer_path):
+    """Runs on a corpus whose every word has a voken, one name repaired and one harmed."""
+    nlp = spacy.load(vokenizer_path)
+    docs = []
+    for i in range(12):
+        doc = Doc(nlp.vocab, words=["Bonn", "<saw>", "Ann", "Lee", f"dog{i}"])
+        for token in doc:
+            token._.voken = "dog"
+        docs.append(doc)
+    save_docs(docs, tmp_path / "test.spacy")
+    dataset = GRID["datasets"]["twitter2017"] | {
+        "test": str(tmp_path / "test.spacy"),
+        "vokenizer": str(vokenizer_path),
+    }
+    grid = GRID | {"datasets": {"twitter2017": dataset}}
+    folder = write_runs(tmp_path / "runs", grid=grid)
+    # Text-only finds what the tagger with pictures misses, and the other way round.
+    path = folder / "twitter2017" / "text-only-none-0.json"
+    run = srsly.read_json(path)
+    for doc in range(4):
+        run["spans"][doc] = [[0, 1, "LOC"], [2, 4, "PER"]]
+    run["spans"][0][1] = [2, 3, "LOC"]
+    srsly.write_json(path, run)
+    return load_results(folder)
+
+
+def test_the_page_shows_what_changed_with_the_pictures(results):
+    page = render_gallery(results)
+    titles = re.findall(r"<figcaption>Text \d+ · (.*?)</figcaption>", page)
+    # Document 0: pictures mend Ann Lee, which was taken for a place, and lose Bonn.
+    assert titles == [
+        "repaired: Ann Lee PER · without pictures: Ann LOC",
+        "harmed: Bonn LOC · without pictures: Bonn LOC",
+    ]
+    assert "1 entities repaired, 1 harmed; 2 drawn" in page
+    assert "&lt;saw&gt;" in page
+    assert "<saw>" not in page
+    assert "background-image: url(data:image/webp" in page
+
+
+def test_a_gallery_needs_two_runs_of_a_seed(tmp_path):
+    folder = write_runs(tmp_path / "runs")
+    for path in folder.glob("twitter2017/text-only*"):
+        path.unlink()
+    with pytest.raises(ValueError, match="No two runs"):
+        render_gallery(load_results(folder))
