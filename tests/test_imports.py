@@ -9,7 +9,7 @@ from typing import Any
 
 HEAVY = ("faiss", "transformers", "spacy_transformers", "torchvision", "timm", "safetensors")
 COMMANDS = (
-    "convert embed-images evaluate index search select-images shrink table visualize vokenize"
+    "convert embed-images evaluate experiment index search select-images shrink table visualize vokenize"
 )
 
 

@@ -47,13 +47,15 @@ def experiment(
         _save_declaration(grid, output)
         _save_gold(declared, chosen, output)
         todo = [cell for cell in chosen if not _is_done(declared, cell, output)]
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
+        msg.fail("The experiments need the extra 'experiments'", str(error), exits=1)
+    except (OSError, ValueError) as error:
         msg.fail(f"Could not run {grid}", str(error), exits=1)
     msg.info(f"{len(chosen)} cells, {len(chosen) - len(todo)} of them run before")
     failed = _run_all(grid, todo, output, work, jobs)
     if failed:
         msg.fail(f"{len(failed)} cells failed")
-        msg.table(failed, header=("Cell", "Last line of its log"), divider=True)
+        msg.table(failed, header=("Cell", "Log", "Its last line"), divider=True, max_col=100)
         raise typer.Exit(1)
     msg.good(f"All results are in {output}")
 
@@ -90,8 +92,11 @@ def _is_done(grid: Grid, cell: Cell, output: Path) -> bool:
 
 def _run_all(
     grid: Path, cells: list[Cell], output: Path, work: Path, jobs: int
-) -> list[tuple[str, str]]:
-    """Run each cell in a process of its own; returns the names of those that failed, and why."""
+) -> list[tuple[str, str, str]]:
+    """Run each cell in a process of its own.
+
+    returns: of the cells that failed, the name, the log and its last line.
+    """
     from tqdm import tqdm
 
     failed = []
@@ -100,15 +105,20 @@ def _run_all(
         tqdm(total=len(cells), unit=" cells", disable=None) as bar,
     ):
         runs = {pool.submit(_run_aside, grid, cell, output, work): cell for cell in cells}
-        for done in as_completed(runs):
-            bar.update()
-            if (problem := done.result()) is not None:
-                failed.append((runs[done].name, problem))
-    return failed
+        try:
+            for done in as_completed(runs):
+                bar.update()
+                if (problem := done.result()) is not None:
+                    failed.append((runs[done].name, *problem))
+        except BaseException:
+            # Ctrl-C ends the cells that run, and must not start those that wait.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return sorted(failed)
 
 
-def _run_aside(grid: Path, cell: Cell, output: Path, work: Path) -> str | None:
-    """Run one cell in another process; returns the last line of its log where it fails."""
+def _run_aside(grid: Path, cell: Cell, output: Path, work: Path) -> tuple[str, str] | None:
+    """Run one cell in another process; returns its log and the last line there where it fails."""
     log = work / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "spacy_vokens.experiments.cell", str(grid), cell.name]
@@ -123,4 +133,5 @@ def _run_aside(grid: Path, cell: Cell, output: Path, work: Path) -> str | None:
     if result.returncode == 0:
         return None
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+    return str(log), last

@@ -29,7 +29,7 @@ from ..extensions import get_token_values
 from ..files import sha256_file, sole_writer
 from ..images.pool import ImagePool
 from ..pipeline.voken_retriever import VokenRetriever, find_retriever
-from .controls import CONTROLS, Grounding, query
+from .controls import CONTROLS, Grounding, check_pictures, query
 from .gold import make_gold, thousandths
 from .grid import NO_IMAGES, QUERY, Cell, Dataset, Grid, cell_overrides, grid_cells, read_grid
 from .runs import Gold, Run, Spans, gold_path, hash_json, load_gold, run_path, save_json, score_run
@@ -50,8 +50,11 @@ def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
     """Train a cell's tagger in a folder of its own, and score it.
 
     work: an empty folder; it is left for the caller to remove.
+    raises FileNotFoundError: naming what is missing of the data.
     raises ValueError: where corpus, pool and tagger do not fit each other.
     """
+    # Before hours of training: it says what is missing.
+    data_sha256 = hash_data(grid, cell)
     dataset = grid.datasets[cell.dataset]
     paths = _ground(dataset, cell, work)
     overrides = {
@@ -78,7 +81,7 @@ def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
         seed=cell.seed,
         split=grid.split,
         config_sha256=hash_config(grid, cell),
-        data_sha256=hash_data(grid, cell),
+        data_sha256=data_sha256,
         gold_sha256=gold.sha256,
         commit=_commit(),
         versions={package: version(package) for package in PACKAGES},
@@ -132,6 +135,7 @@ def _ground(dataset: Dataset, cell: Cell, work: Path) -> dict[str, Path]:
         grounding = query(grounding, _load_retriever(dataset))
     else:
         grounding = CONTROLS[cell.images](grounding, np.random.default_rng(cell.seed))
+    check_pictures(grounding, cell.images)
     written = {split: work / f"{split}.spacy" for split in splits} | {"pool": work / "pool"}
     made = ImagePool.write(
         written["pool"],

@@ -111,6 +111,23 @@ def query(grounding: Grounding, retriever: VokenRetriever) -> Grounding:
     return replace(grounding, records=records, features=vectors)
 
 
+def check_pictures(grounding: Grounding, images: str) -> None:
+    """Raise ValueError where a split has no picture at all, or one that is not among the records.
+
+    images: what gave the tokens their pictures.
+    """
+    known = {record.id for record in grounding.records}
+    for split, docs in grounding.docs.items():
+        used = set(_all_vokens(docs))
+        if not used:
+            raise ValueError(f"The images {images!r} give no token of {split!r} a picture.")
+        if missing := used - known:
+            raise ValueError(
+                f"The images {images!r} give the tokens of {split!r} {len(missing)} pictures that "
+                f"are not in the pool, {min(missing)!r} the first."
+            )
+
+
 def _all_vokens(docs: list[Doc]) -> list[str]:
     """The vokens of all tokens that have one."""
     return [v for doc in docs for v in get_token_values(doc, "voken") if v is not None]

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import srsly
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .controls import CONTROLS
 
@@ -56,7 +63,7 @@ class Cells(_Section):
     dataset: list[str]
     tagger: list[str]
     images: list[str]
-    seeds: int = 1
+    seeds: int = Field(1, ge=1)
     not_run: str | None = None
 
     @field_validator("dataset", "tagger", "images", mode="before")
@@ -168,7 +175,7 @@ def read_grid(path: Path) -> Grid:
 
 
 def grid_cells(grid: Grid) -> list[Cell]:
-    """The cells to run, the first seed of all before the second of any."""
+    """The cells to run, each once, the first seed of all before the second of any."""
     cells = [
         Cell(dataset, tagger, images, seed)
         for entry in grid.cells
@@ -178,7 +185,7 @@ def grid_cells(grid: Grid) -> list[Cell]:
         for images in entry.images
         for seed in range(entry.seeds)
     ]
-    return sorted(cells, key=lambda cell: cell.seed)
+    return sorted(dict.fromkeys(cells), key=lambda cell: cell.seed)
 
 
 def grid_arms(grid: Grid, dataset: str) -> list[list[Cell]]:
