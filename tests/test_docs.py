@@ -34,3 +34,20 @@ def test_every_fault_of_the_table_has_a_test_or_a_reason() -> None:
         assert fault.strip(), row
         assert outcome.strip(), row
         assert TEST.search(shown_by) or shown_by.strip().startswith("no test: "), row
+
+
+def test_the_readmes_table_is_the_reports() -> None:
+    readme, report = (
+        (ROOT / path).read_text(encoding="utf-8")
+        for path in ("README.md", "docs/results/tables/report.md")
+    )
+    table = readme.partition("## Do the pictures help?")[2].partition("\n## ")[0]
+    rows = [
+        line for line in table.splitlines() if re.match(r"\| (text-only|gated|attention),", line)
+    ]
+    assert len(rows) >= 3
+    for row in rows:
+        name, *figures = (cell.strip() for cell in row.strip("|").split("|"))
+        start = f"| {name.replace(', ', ' | ')} | {figures[0]} |"
+        (ours,) = (line for line in report.splitlines() if line.startswith(start))
+        assert all(figure in ours for figure in figures), row
