@@ -84,9 +84,18 @@ def test_dangers_are_found(source: str) -> None:
     assert list(find_dangers(ast.parse(source)))
 
 
+# Experiments run their cells, and git, as lists of arguments without a shell; a grid is written by
+# who runs it, and srsly's YAML refuses tags that make objects.
+STATED = {
+    "cli/experiment.py": {"subprocess"},
+    "experiments/cell.py": {"subprocess"},
+    "experiments/grid.py": {"srsly.read_yaml"},
+}
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_package_runs_nothing_that_it_reads(name: str) -> None:
-    assert list(find_dangers(SOURCES[name])) == []
+    assert set(find_dangers(SOURCES[name])) == STATED.get(name, set())
 
 
 def test_pictures_are_opened_in_one_place_only() -> None:
