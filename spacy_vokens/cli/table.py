@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from wasabi import msg
+from wasabi import MarkdownRenderer, msg
 
 Rows = list[tuple[str, ...]]
 
@@ -42,7 +42,7 @@ def table(
             aligns = ("l", *"r" * (len(header) - 1))
             msg.divider(heading)
             msg.table(rows, header=header, divider=True, aligns=aligns)
-            markdown += [f"## {heading}\n", *to_markdown(header, rows), ""]
+            markdown += [f"## {heading}\n", MarkdownRenderer().table(rows, header, aligns), ""]
     if output is not None:
         try:
             with file_written_aside(output) as aside:
@@ -94,9 +94,3 @@ def retrieval_rows(reports: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
                 by_chance = "" if chance is None else f"{chance:.3f}"
                 rows.append((name, str(retrieval["candidates"]), metric, f"{value:.3f}", by_chance))
     return ("", "Pictures", "Score", "Value", "Chance"), rows
-
-
-def to_markdown(header: tuple[str, ...], rows: Rows) -> list[str]:
-    """The lines of a Markdown table."""
-    lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
