@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import spacy
 import torch
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
@@ -21,7 +20,7 @@ from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.extensions import get_token_values, set_token_values
 from spacy_vokens.images.encoders import LITE0_FILE, LITE0_PACKAGE
 from spacy_vokens.images.pool import ImagePool, ImageRecord
-from spacy_vokens.pipeline.voken_retriever import VokenRetriever, find_retriever
+from spacy_vokens.pipeline.loading import load_with_retriever
 
 SPLITS = ("train", "valid", "test")
 BASE = Path("corpus/twitter2017")
@@ -35,7 +34,7 @@ def main() -> None:
     pool = ImagePool.open(Path("pool/twitter2017"))
     features = np.asarray(pool.features, dtype=np.float32)
     components = principal_components(features)
-    vokenizer = load_retriever("training/twitter2017/vokenizer/indexed")
+    _, vokenizer = load_with_retriever("training/twitter2017/vokenizer/indexed")
 
     write_pool("pca16", pool.records, components)
     write_pool("labels", pool.records, principal_components(label_distribution(features)))
@@ -53,7 +52,7 @@ def main() -> None:
         )
         write_tokens(f"top8{name}", docs, lambda ranked, of=shown: mean_of(ranked, rows, of))
 
-    emoji = load_retriever("training/quickstart/vokenizer/indexed")
+    _, emoji = load_with_retriever("training/quickstart/vokenizer/indexed")
     write_pool("openmoji", emoji.index.records, emoji.index.keys)
     for split in SPLITS:
         found = load_docs(BASE / "ner" / f"{split}.spacy", Vocab())
@@ -73,12 +72,6 @@ def label_distribution(features: np.ndarray) -> np.ndarray:
     weights = torch.load(Path(package.__file__).parent / LITE0_FILE, weights_only=True)
     scores = features @ weights["_fc.weight"].numpy().T + weights["_fc.bias"].numpy()
     return torch.log_softmax(torch.from_numpy(scores), dim=1).numpy()
-
-
-def load_retriever(path: str) -> VokenRetriever:
-    retriever = find_retriever(spacy.load(path))
-    assert retriever is not None
-    return retriever
 
 
 def with_score(ranked, rows, features) -> np.ndarray:

@@ -47,7 +47,7 @@ def evaluate(
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file
     from ..images.pool import ImagePool
-    from ..pipeline.voken_retriever import find_retriever
+    from ..pipeline.loading import find_retriever
     from .device import use_device
 
     use_device(gpu_id)

@@ -14,7 +14,7 @@ def search(
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="Pictures a word", min=1)] = 3,
 ) -> None:
     """Print each word of a text with its best pictures and their relevance scores."""
-    from .load import load_with_retriever
+    from ..pipeline.loading import load_with_retriever
 
     try:
         nlp, retriever = load_with_retriever(model)

@@ -37,7 +37,7 @@ def visualize(
 
     from ..extensions import get_token_values
     from ..files import file_written_aside
-    from ..pipeline.voken_retriever import find_retriever
+    from ..pipeline.loading import find_retriever
     from ..visualize.documents import choose_documents, read_documents
     from ..visualize.page import render_page
 

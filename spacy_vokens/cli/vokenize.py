@@ -33,8 +33,8 @@ def vokenize(
     """
     from ..corpus.docbin import corpus_files
     from ..files import sole_writer
+    from ..pipeline.loading import load_with_retriever
     from .device import use_device
-    from .load import load_with_retriever
 
     use_device(gpu_id)
     rows = []

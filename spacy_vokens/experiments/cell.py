@@ -28,7 +28,8 @@ from ..corpus.readers import blank_copy
 from ..extensions import get_token_values
 from ..files import sha256_file, sole_writer
 from ..images.pool import ImagePool
-from ..pipeline.voken_retriever import VokenRetriever, find_retriever
+from ..pipeline.loading import load_with_retriever
+from ..pipeline.voken_retriever import VokenRetriever
 from .controls import CONTROLS, Grounding, check_pictures, query
 from .gold import make_gold, thousandths
 from .grid import NO_IMAGES, QUERY, Cell, Dataset, Grid, cell_overrides, grid_cells, read_grid
@@ -156,10 +157,7 @@ def _ground(dataset: Dataset, cell: Cell, work: Path) -> dict[str, Path]:
 def _load_retriever(dataset: Dataset) -> VokenRetriever:
     if dataset.vokenizer is None:
         raise ValueError("The images 'query' need the dataset's 'vokenizer'.")
-    retriever = find_retriever(spacy.load(dataset.vokenizer))
-    if retriever is None:
-        raise ValueError(f"{dataset.vokenizer} has no voken_retriever.")
-    return retriever
+    return load_with_retriever(dataset.vokenizer)[1]
 
 
 def _tag(model: Path, corpus: Path) -> list[Doc]:

@@ -395,8 +395,3 @@ class VokenRetriever(FilePipe):
     def _require_towers(self) -> None:
         if not self.cfg:
             raise ValueError(Errors.E109.format(name=self.name))
-
-
-def find_retriever(nlp: Language) -> VokenRetriever | None:
-    """The first retriever of a pipeline, by whatever name; None where it has none."""
-    return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, VokenRetriever)), None)

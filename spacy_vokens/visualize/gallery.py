@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import spacy
 from spacy.tokens import Doc, Span
 
 from ..corpus.docbin import load_docs
@@ -19,7 +18,7 @@ from ..experiments.results import Results
 from ..experiments.runs import Gold, Run, as_tuples
 from ..extensions import set_token_values
 from ..metrics.ner import Span as Entity
-from ..pipeline.voken_retriever import find_retriever
+from ..pipeline.loading import load_with_retriever
 from .page import render_page
 
 N_CASES = 10
@@ -50,10 +49,7 @@ def render_gallery(results: Results, *, seed: int = 0) -> str:
     dataset = results.grid.datasets[comparison.dataset]
     if dataset.vokenizer is None:
         raise ValueError(f"{comparison.dataset} names no vokenizer, which has the pictures.")
-    nlp = spacy.load(dataset.vokenizer)
-    retriever = find_retriever(nlp)
-    if retriever is None:
-        raise ValueError(f"{dataset.vokenizer} has no voken_retriever.")
+    nlp, retriever = load_with_retriever(dataset.vokenizer)
     corpus: Path = getattr(dataset, results.grid.split)
     docs = load_docs(corpus, nlp.vocab)
     cases = list(find_cases(results.gold[comparison.dataset], one, other))

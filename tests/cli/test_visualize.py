@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from spacy_vokens.cli.visualize import visualize
 from spacy_vokens.extensions import set_token_values
-from spacy_vokens.pipeline import voken_retriever
+from spacy_vokens.pipeline import loading
 from spacy_vokens.retrieval.picture import Picture
 
 app = typer.Typer()
@@ -49,9 +49,7 @@ def texts(tmp_path: Path) -> Path:
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nlp = spacy.blank("en")
     nlp.add_pipe("test_word_retriever")
-    monkeypatch.setattr(
-        voken_retriever, "find_retriever", lambda nlp: nlp.get_pipe("test_word_retriever")
-    )
+    monkeypatch.setattr(loading, "find_retriever", lambda nlp: nlp.get_pipe("test_word_retriever"))
     nlp.to_disk(tmp_path / "model")
     return tmp_path / "model"
 

@@ -14,7 +14,7 @@ from spacy.training import Example
 
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool
-from spacy_vokens.pipeline.voken_retriever import find_retriever
+from spacy_vokens.pipeline.loading import load_with_retriever
 
 from ..conftest import CONFIGS, LEARN_RATE, PICTURES
 
@@ -25,8 +25,7 @@ IMPOSSIBLE = {"training.dropout.rate": 0.5}
 
 def ground(docs: list[Doc], vokenizer: Path) -> list[Doc]:
     """Give documents the vokens of a vokenizer, as `spacy vokens vokenize` does."""
-    retriever = find_retriever(spacy.load(vokenizer))
-    assert retriever is not None
+    _, retriever = load_with_retriever(vokenizer)
     return list(retriever.pipe(docs))
 
 
