@@ -16,7 +16,7 @@ from .grid import arm_name, grid_arms, grid_cells
 from .results import Results
 from .runs import SCORER, Gold, Run
 from .significance import DRAWS, Estimate
-from .statistics import BASELINE, Statistics
+from .statistics import BASELINE, Statistics, pictures_help
 
 Row = tuple[str, ...]
 
@@ -86,8 +86,11 @@ def _verdict(results: Results, statistics: Statistics) -> str:
     if not primary:
         return f"{interim}The primary comparison has not been run yet."
     c = primary[0]
-    found = c.corrected_p < 0.05 and c.estimate.low > 0
-    outcome = "an effect beyond noise" if found else "no effect beyond noise"
+    outcome = "no gain beyond noise"
+    if pictures_help(c, statistics.compared):
+        outcome = "pictures help"
+    elif c.is_gain:
+        outcome = "a gain, which the controls do not show to be the pictures' own"
     arms = f"{c.comparison.dataset}, {c.comparison.of} against {c.comparison.against}"
     figures = f"{_signed(c.estimate)}, corrected p = {c.corrected_p:.3f}"
     return f"{interim}**Primary: {arms}: {figures}: {outcome}.**"

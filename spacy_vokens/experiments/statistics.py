@@ -10,7 +10,10 @@ from .grid import Comparison, arm_name
 from .results import Results
 from .significance import Estimate, difference, holm, mean_f1, randomisation_p
 
+ALPHA = 0.05
 RETRIEVED = "retrieved"
+# Controls that keep what a second text encoder adds: pictures help only beyond both.
+WITHOUT_PICTURES = ("permuted", "query")
 BASELINE = "text-only-none"
 
 
@@ -26,6 +29,11 @@ class Compared:
     estimate: Estimate
     p: float
     corrected_p: float
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the difference is above zero beyond noise: by its interval and corrected p."""
+        return self.estimate.low > 0 and self.corrected_p < ALPHA
 
 
 @dataclass(frozen=True)
@@ -78,3 +86,19 @@ def _compare(results: Results) -> list[Compared]:
             done.append((planned, n, difference(one, other), randomisation_p(one, other)))
     corrected = holm([p for *_, p in done])
     return [Compared(*facts, p) for facts, p in zip(done, corrected, strict=True)]
+
+
+def pictures_help(primary: Compared, compared: list[Compared]) -> bool:
+    """Whether the gain of the primary comparison is the pictures' own.
+
+    It must be a gain over every control of `WITHOUT_PICTURES` too, in the same dataset; where one
+    was not compared, nothing is claimed.
+    """
+    planned = primary.comparison
+    tagger = planned.of.removesuffix(f"-{RETRIEVED}")
+    gains = {
+        c.comparison.against
+        for c in compared
+        if c.is_gain and (c.comparison.dataset, c.comparison.of) == (planned.dataset, planned.of)
+    }
+    return primary.is_gain and {arm_name(tagger, images) for images in WITHOUT_PICTURES} <= gains
