@@ -397,3 +397,21 @@ def test_one_picture_in_the_pool(
     assert get_token_values(doc, "voken") == ["cow", "cow", "cow", None]
     assert [len(vokens or ()) for vokens in get_token_values(doc, "vokens")] == [1, 1, 1, 0]
     assert np.isfinite(get_token_values(doc, "visual_gate")).all()
+
+
+def test_a_frozen_encoder_of_its_own_runs_once_a_document(
+    retriever_config: dict, tagged_examples: Examples
+) -> None:
+    nlp = spacy.blank("en")
+    model = {
+        "@architectures": "spacy-vokens.VisualTagger.v1",
+        "tok2vec": retriever_config["model"]["tok2vec"],
+        "fusion": {"@layers": "spacy-vokens.NoFusion.v1"},
+    }
+    tagger = nlp.add_pipe("visual_ner", config={"model": model})
+    examples = tagged_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(2):
+        nlp.update(examples, sgd=optimizer)
+    (cache,) = (c for node in tagger.model.walk() if (c := node.attrs.get("cache")) is not None)
+    assert len(cache) == len(examples)
