@@ -63,11 +63,11 @@ def report(
 
 
 def _write(results: Results, output: Path) -> None:
-    from ..experiments.html import render_html
     from ..experiments.plots import draw_plots
     from ..experiments.report import write_report
     from ..experiments.statistics import compute_statistics
     from ..files import file_written_aside
+    from ..visualize.report_page import render_html
 
     statistics = compute_statistics(results)
     pictures = {f"plots/{name}": svg for name, svg in draw_plots(results, statistics).items()}

@@ -14,16 +14,12 @@ from spacy.training import biluo_tags_to_spans, iob_to_biluo
 from .. import extensions  # noqa: F401  (registers the attributes that are read here)
 from ..images import decode
 from ..retrieval.picture import Picture
+from .frame import frame_page
 
 STYLE = """
-:root { color-scheme: light dark; --page: #f6f5f2; --card: #fff; --ink: #1c1b1a; --quiet: #66625c;
-  --line: #e3e0da; --gate: #3d6fd9; }
-@media (prefers-color-scheme: dark) { :root { --page: #141517; --card: #1e2023; --ink: #eceae6;
-  --quiet: #a5a19a; --line: #34373c; --gate: #86a9f5; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 66rem; padding: 2rem 1rem 3rem; background: var(--page);
-  color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial,
-  "Liberation Sans", sans-serif; }
+:root { --gate: #3d6fd9; }
+@media (prefers-color-scheme: dark) { :root { --gate: #86a9f5; } }
+body { max-width: 66rem; }
 h1 { margin: 0; font-size: 1.6rem; line-height: 1.2; letter-spacing: -.01em; }
 header p { margin: .35rem 0 0; color: var(--quiet); max-width: 46rem; }
 header .counts { color: var(--ink); font-weight: 600; }
@@ -66,18 +62,7 @@ footer h2 { margin: 0; font-size: .9rem; color: var(--ink); }
 footer ul { margin: .25rem 0 0; padding-inline-start: 1.2rem; }
 """
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
-style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}{pictures}</style>
-</head>
-<body>
-<header>
+BODY = """<header>
 <h1>{title}</h1>
 <p class="counts">{counts}</p>
 <p>Under each word stands the picture retrieved for it, its voken. r is the relevance score, how \
@@ -87,10 +72,7 @@ entities are recognised, from 0 to 1.</p>
 <main>
 {figures}
 </main>
-{footer}
-</body>
-</html>
-"""
+{footer}"""
 
 
 def render_page(
@@ -115,14 +97,13 @@ def render_page(
     gallery = _Gallery(picture)
     renderer = displacy.EntityRenderer()
     figures = [_figure(doc, number, gallery, renderer) for number, doc in enumerate(docs, start=1)]
-    return PAGE.format(
+    body = BODY.format(
         title=escape(title),
-        style=STYLE,
-        pictures=gallery.style(),
         counts=_counts(docs, gallery),
         figures="\n".join(figures),
         footer=gallery.attribution(),
     )
+    return frame_page(title, STYLE + gallery.style(), body)
 
 
 class _Gallery:
