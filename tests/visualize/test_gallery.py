@@ -73,7 +73,7 @@ def test_the_page_shows_what_changed_with_the_pictures(results):
         "repaired: Ann Lee PER · without pictures: Ann LOC",
         "harmed: Bonn LOC · without pictures: Bonn LOC",
     ]
-    assert "1 entities repaired, 1 harmed; 2 drawn" in page
+    assert "entities repaired 1, harmed 1; of each 1 are shown" in page
     assert "&lt;saw&gt;" in page
     assert "<saw>" not in page
     assert "background-image: url(data:image/webp" in page
