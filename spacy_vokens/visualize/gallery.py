@@ -58,7 +58,8 @@ def render_gallery(results: Results, *, seed: int = 0) -> str:
     chosen = choose_cases(repairs, harms, seed)
     title = (
         f"{comparison.dataset}, {comparison.of} against {comparison.against}, seed {one.seed}: "
-        f"entities repaired {len(repairs)}, harmed {len(harms)}; of each {len(chosen) // 2} are shown"
+        f"entities repaired {len(repairs)}, harmed {len(harms)}; "
+        f"of each {len(chosen) // 2} are shown"
     )
     shown = [_annotated(docs[case.doc].copy(), case, one, other) for case in chosen]
     return render_page(shown, retriever.picture, title=title)
