@@ -42,12 +42,13 @@ def test_the_readmes_table_is_the_reports() -> None:
         for path in ("README.md", "docs/results/tables/report.md")
     )
     table = readme.partition("## Do the pictures help?")[2].partition("\n## ")[0]
-    rows = [
-        line for line in table.splitlines() if re.match(r"\| (text-only|gated|attention),", line)
-    ]
-    assert len(rows) >= 3
-    for row in rows:
-        name, *figures = (cell.strip() for cell in row.strip("|").split("|"))
-        start = f"| {name.replace(', ', ' | ')} | {figures[0]} |"
-        (ours,) = (line for line in report.splitlines() if line.startswith(start))
-        assert all(figure in ours for figure in figures), row
+    sections = re.split(r"^\| Twitter-(\d+), test ", table, flags=re.MULTILINE)[1:]
+    for year, rows in zip(sections[::2], sections[1::2], strict=True):
+        _, _, ours = report.partition(f"## twitter{year}, test\n")
+        lines = ours.partition("\n### The paper")[0].splitlines()
+        found = re.findall(r"^\| (text-only|gated|attention), (\w+) \| (.*)", rows, re.MULTILINE)
+        assert len(found) >= 3
+        for tagger, images, figures in found:
+            (line,) = (line for line in lines if line.startswith(f"| {tagger} | {images} | "))
+            assert all(figure.strip() in line for figure in figures.split("|")), line
+    assert sections

@@ -44,15 +44,15 @@ def experiment(
         chosen = [cell for cell in grid_cells(declared) if fnmatchcase(cell.name, cells)]
         if not chosen:
             raise ValueError(f"{grid} has no cell whose name matches {cells!r}.")
+        todo = _find_todo(declared, chosen, output)
         _save_declaration(grid, output)
         _save_gold(declared, chosen, output)
-        todo = [cell for cell in chosen if not _is_done(declared, cell, output)]
     except ImportError as error:
         msg.fail("The experiments need the extra 'experiments'", str(error), exits=1)
     except (OSError, ValueError) as error:
         msg.fail(f"Could not run {grid}", str(error), exits=1)
     msg.info(f"{len(chosen)} cells, {len(chosen) - len(todo)} of them run before")
-    failed = _run_all(grid, todo, output, work, jobs)
+    failed = _run_all(todo, output, work, jobs)
     if failed:
         msg.fail(f"{len(failed)} cells failed")
         msg.table(failed, header=("Cell", "Log", "Its last line"), divider=True, max_col=100)
@@ -77,23 +77,27 @@ def _save_gold(grid: Grid, cells: list[Cell], output: Path) -> None:
         save_json(dataset_gold(grid, dataset), gold_path(output, dataset, grid.split))
 
 
-def _is_done(grid: Grid, cell: Cell, output: Path) -> bool:
-    """Whether its result is there, of the same config and data."""
+def _find_todo(grid: Grid, cells: list[Cell], output: Path) -> list[Cell]:
+    """The cells that have no result of the same config and data."""
     from ..experiments.cell import hash_config, hash_data
     from ..experiments.runs import load_run, run_path
 
-    path = run_path(output, cell.name)
-    if not path.is_file():
-        return False
-    run = load_run(path)
-    wanted = (hash_config(grid, cell), hash_data(grid, cell), grid.split)
-    return (run.config_sha256, run.data_sha256, run.split) == wanted
+    # Of every arm, so that what is missing is named before anything is run; seeds share it.
+    wanted = {
+        arm: (hash_config(grid, cell), hash_data(grid, cell), grid.split)
+        for arm, cell in {cell.arm: cell for cell in cells}.items()
+    }
+    todo = []
+    for cell in cells:
+        path = run_path(output, cell.name)
+        run = load_run(path) if path.is_file() else None
+        if run is None or (run.config_sha256, run.data_sha256, run.split) != wanted[cell.arm]:
+            todo.append(cell)
+    return todo
 
 
-def _run_all(
-    grid: Path, cells: list[Cell], output: Path, work: Path, jobs: int
-) -> list[tuple[str, str, str]]:
-    """Run each cell in a process of its own.
+def _run_all(cells: list[Cell], output: Path, work: Path, jobs: int) -> list[tuple[str, str, str]]:
+    """Run each cell in a process of its own, as the grid beside the results declares it.
 
     returns: of the cells that failed, the name, the log and its last line.
     """
@@ -104,12 +108,13 @@ def _run_all(
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(cells), unit=" cells", disable=None) as bar,
     ):
-        runs = {pool.submit(_run_aside, grid, cell, output, work): cell for cell in cells}
+        runs = {pool.submit(_run_aside, cell, output, work): cell for cell in cells}
         try:
             for done in as_completed(runs):
                 bar.update()
                 if (problem := done.result()) is not None:
                     failed.append((runs[done].name, *problem))
+                    bar.write(f"{runs[done].name} failed: {problem[1]}")
         except BaseException:
             # Ctrl-C ends the cells that run, and must not start those that wait.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -117,12 +122,14 @@ def _run_all(
     return sorted(failed)
 
 
-def _run_aside(grid: Path, cell: Cell, output: Path, work: Path) -> tuple[str, str] | None:
+def _run_aside(cell: Cell, output: Path, work: Path) -> tuple[str, str] | None:
     """Run one cell in another process; returns its log and the last line there where it fails."""
+    from ..experiments.results import GRID_FILE
+
     log = work / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "spacy_vokens.experiments.cell", str(grid), cell.name]
-    command += [str(output), str(work / cell.name)]
+    command = [sys.executable, "-m", "spacy_vokens.experiments.cell", str(output / GRID_FILE)]
+    command += [cell.name, str(output), str(work / cell.name)]
     with log.open("w", encoding="utf-8") as file:
         result = subprocess.run(
             command,

@@ -58,7 +58,7 @@ def report(
         msg.fail(f"Could not report on {runs}", str(error), exits=1)
     n_runs = sum(len(found) for arms in results.runs.values() for found in arms.values())
     if problems:
-        msg.fail(f"{len(problems)} of {n_runs} runs do not hold", "\n".join(problems), exits=1)
+        msg.fail(f"{runs} does not follow from {verify}", "\n".join(problems), exits=1)
     msg.good(f"The scores of all {n_runs} runs follow from their entities and {verify}")
 
 

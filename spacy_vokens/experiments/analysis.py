@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 
 import numpy as np
 from scipy.stats import skew
@@ -127,9 +127,9 @@ def paired(ones: list[Run], others: list[Run]) -> Iterator[tuple[Run, Run]]:
     return ((run, by_seed[run.seed]) for run in ones if run.seed in by_seed)
 
 
-def among(runs: list[Run]) -> Iterator[tuple[Run, Run]]:
-    """Every two runs of an arm: what the seed alone changes."""
-    return combinations(runs, 2)
+def other_seeds(runs: list[Run]) -> Iterator[tuple[Run, Run]]:
+    """Every two runs of an arm, either way round: what the seed alone changes."""
+    return permutations(runs, 2)
 
 
 def retrieval_facts(gold: Gold) -> dict[str, float]:
@@ -184,20 +184,18 @@ def _part_of_speech(tag: str) -> str:
 def _recall(wanted: list[set[Span]], runs: list[Run]) -> tuple[int, float]:
     """Number of the wanted entities, and the mean share of them that a run finds."""
     number = sum(map(len, wanted))
-    found = [sum(len(w & s) for w, s in zip(wanted, _as_sets(run), strict=True)) for run in runs]
+    found = [
+        sum(len(w & set(spans)) for w, spans in zip(wanted, run.spans, strict=True)) for run in runs
+    ]
     return number, float(np.mean(found)) / max(1, number)
 
 
 def _flips(gold: Gold, one: Run, other: Run) -> tuple[int, int, int, int]:
     repaired = broken = removed = added = 0
-    for spans, a, b in zip(gold.strict, _as_sets(one), _as_sets(other), strict=True):
-        wanted = {tuple(span) for span in spans}
+    for spans in zip(gold.strict, one.spans, other.spans, strict=True):
+        wanted, a, b = map(set, spans)
         repaired += len((a - b) & wanted)
         broken += len((b - a) & wanted)
         removed += len((b - a) - wanted)
         added += len((a - b) - wanted)
     return repaired, broken, removed, added
-
-
-def _as_sets(run: Run) -> list[set[Span]]:
-    return [{(start, end, label) for start, end, label in spans} for spans in run.spans]

@@ -29,10 +29,20 @@ from ..extensions import get_token_values
 from ..files import sha256_file, sole_writer
 from ..images.pool import ImagePool
 from ..pipeline.loading import load_with_retriever
-from ..pipeline.voken_retriever import VokenRetriever
 from .controls import CONTROLS, Grounding, check_pictures, query
 from .gold import make_gold, thousandths
-from .grid import NO_IMAGES, QUERY, Cell, Dataset, Grid, cell_overrides, grid_cells, read_grid
+from .grid import (
+    NO_IMAGES,
+    QUERY,
+    SEED,
+    Cell,
+    Dataset,
+    Grid,
+    Part,
+    cell_overrides,
+    grid_cells,
+    read_grid,
+)
 from .runs import Gold, Run, Spans, gold_path, hash_json, load_gold, run_path, save_json, score_run
 
 PACKAGES = (
@@ -57,7 +67,7 @@ def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
     # Before hours of training: it says what is missing.
     data_sha256 = hash_data(grid, cell)
     dataset = grid.datasets[cell.dataset]
-    paths = _ground(dataset, cell, work)
+    paths = _ground(dataset, _splits(grid), cell, work)
     overrides = {
         **cell_overrides(grid, cell),
         "paths.train": str(paths["train"]),
@@ -89,57 +99,67 @@ def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
         machine=_machine(),
         seconds=round(seconds, 1),
         dev=[(line["step"], line["score"]) for line in srsly.read_jsonl(work / EVALUATIONS)],
-        scores={name: scores.to_dict() for name, scores in score_run(gold, spans).items()},
+        scores=score_run(gold, spans),
         spans=spans,
         gates=all_gates if uses_images else None,
     )
 
 
 def hash_config(grid: Grid, cell: Cell) -> str:
-    """SHA-256 of the config and of what the cell overrides in it, but for paths."""
+    """SHA-256 of the config and of what the cell overrides in it, but for paths and the seed."""
     overrides = cell_overrides(grid, cell)
-    values = {name: value for name, value in overrides.items() if not name.startswith("paths.")}
+    values = {name: v for name, v in overrides.items() if not name.startswith(("paths.", SEED))}
     return hash_json([load_config(grid.config, interpolate=False), values, cell.images])
 
 
 def hash_data(grid: Grid, cell: Cell) -> str:
-    """SHA-256 of all that the cell reads: corpora, pool, vokenizer, and what `[paths]` names."""
+    """SHA-256 of all that the cell reads: corpora, pool, vokenizer, and what overrides call a path.
+
+    raises FileNotFoundError: naming what is missing.
+    """
     dataset = grid.datasets[cell.dataset]
-    read = [dataset.train, dataset.dev, getattr(dataset, grid.split)]
+    hashes = [_hash_path(dataset.path(split)) for split in _splits(grid)]
     if cell.images != NO_IMAGES:
-        read.append(dataset.pool)
-    if cell.images == QUERY and dataset.vokenizer is not None:
-        read.append(dataset.vokenizer)
-    overrides = cell_overrides(grid, cell)
-    read += [Path(path) for name, path in overrides.items() if name.startswith("paths.") and path]
-    return hash_json([_hash_path(path) for path in read])
+        hashes.append(ImagePool.open(dataset.pool).hash)
+    if cell.images == QUERY:
+        hashes.append(_hash_path(_vokenizer(dataset)))
+    for name, path in cell_overrides(grid, cell).items():
+        if name.startswith("paths.") and path:
+            # A model's name on a hub stands for the model.
+            hashes.append(_hash_path(Path(path)) if Path(path).exists() else path)
+    return hash_json(hashes)
 
 
 def dataset_gold(grid: Grid, dataset: str) -> Gold:
     """What the runs of a dataset are scored against."""
     parts = grid.datasets[dataset]
     vocab = Vocab()
-    docs, training = (load_docs(path, vocab) for path in (getattr(parts, grid.split), parts.train))
+    docs, training = (load_docs(parts.path(split), vocab) for split in (grid.split, "train"))
     return make_gold(dataset, grid.split, docs, training, len(ImagePool.open(parts.pool)))
 
 
-def _ground(dataset: Dataset, cell: Cell, work: Path) -> dict[str, Path]:
+def _splits(grid: Grid) -> list[Part]:
+    """The parts that a cell reads; no other may reach its training."""
+    return list(dict.fromkeys(("train", "dev", grid.split)))
+
+
+def _ground(dataset: Dataset, splits: list[Part], cell: Cell, work: Path) -> dict[str, Path]:
     """The corpora and the pool of the cell's images, by their names; written where they are new."""
-    paths = {"train": dataset.train, "dev": dataset.dev, "test": dataset.test, "pool": dataset.pool}
     if cell.images == NO_IMAGES:
-        return paths
+        return {split: dataset.path(split) for split in splits}
     pool = ImagePool.open(dataset.pool)
-    splits = ("train", "dev", "test")
-    docs = {split: load_docs(paths[split], Vocab()) for split in splits}
+    docs: dict[str, list[Doc]] = {
+        split: load_docs(dataset.path(split), Vocab()) for split in splits
+    }
     grounding = Grounding(docs, pool.records, pool.features)
     if cell.images == QUERY:
-        grounding = query(grounding, _load_retriever(dataset))
+        grounding = query(grounding, load_with_retriever(_vokenizer(dataset))[1])
     else:
         grounding = CONTROLS[cell.images](grounding, np.random.default_rng(cell.seed))
     check_pictures(grounding, cell.images)
-    written = {split: work / f"{split}.spacy" for split in splits} | {"pool": work / "pool"}
+    written = {split: work / f"{split}.spacy" for split in splits}
     made = ImagePool.write(
-        written["pool"],
+        work / "pool",
         grounding.records,
         grounding.features,
         encoder=pool.meta["encoder"],
@@ -151,13 +171,13 @@ def _ground(dataset: Dataset, cell: Cell, work: Path) -> dict[str, Path]:
             # The tagger takes vokens of the pool whose features it has.
             doc._.voken_index = f"{made.hash[:16]}-{cell.images}"
         save_docs(docs[split], written[split])
-    return written
+    return written | {"pool": made.path}
 
 
-def _load_retriever(dataset: Dataset) -> VokenRetriever:
+def _vokenizer(dataset: Dataset) -> Path:
     if dataset.vokenizer is None:
         raise ValueError("The images 'query' need the dataset's 'vokenizer'.")
-    return load_with_retriever(dataset.vokenizer)[1]
+    return dataset.vokenizer
 
 
 def _tag(model: Path, corpus: Path) -> list[Doc]:

@@ -30,7 +30,7 @@ def make_gold(
     return Gold(
         dataset=dataset,
         split=split,
-        sha256=hash_tags(words, tags),
+        sha256=hash_docs(docs),
         ids=[doc._.image_id for doc in docs],
         lengths=[len(doc) for doc in docs],
         strict=strict,
@@ -51,6 +51,11 @@ def make_gold(
 def thousandths(values: list[float | None]) -> list[int | None]:
     """The values rounded to thousandths, so that they are short in JSON."""
     return [None if value is None else round(1000 * value) for value in values]
+
+
+def hash_docs(docs: list[Doc]) -> str:
+    """SHA-256 of a corpus's tokens and tags."""
+    return hash_tags([[token.text for token in doc] for doc in docs], [*map(gold_tags, docs)])
 
 
 def hash_tags(words: list[list[str]], tags: list[list[str]]) -> str:

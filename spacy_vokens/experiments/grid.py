@@ -23,7 +23,9 @@ NO_IMAGES = "none"
 QUERY = "query"
 IMAGES = (NO_IMAGES, *CONTROLS, QUERY)
 Overrides = dict[str, Any]
+Part = Literal["train", "dev", "test"]
 Split = Literal["dev", "test"]
+SEED = "system.seed"
 
 
 class _Section(BaseModel):
@@ -50,6 +52,10 @@ class Dataset(_Section):
     rename: dict[str, str] = {}
     overrides: Overrides = {}
 
+    def path(self, part: Part) -> Path:
+        """Where the corpus of a part is."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}[part]
+
 
 class Cells(_Section):
     """The cells that combine each of some datasets, taggers, images and seeds.
@@ -73,13 +79,12 @@ class Cells(_Section):
 
 
 class Comparison(_Section):
-    """A planned comparison of two arms, named "tagger-images".
+    """A planned comparison of two arms, named "dataset/tagger-images".
 
     of, against: the arms; the difference is the first one's mean F1 less the second one's.
-    primary: whether the experiment is about this one.
+    primary: whether the experiment is about this one; at most one is.
     """
 
-    dataset: str
     of: str
     against: str
     primary: bool = False
@@ -94,7 +99,8 @@ class Grid(_Section):
     datasets, taggers: by name. A tagger is a set of overrides.
     split: which part the trained taggers are scored on.
     cells: which combinations are trained.
-    comparisons: which of them are compared; the p-values are corrected for their number.
+    baseline: the arm ("tagger-images") of each dataset that its others are set beside.
+    comparisons: which arms are compared; the p-values are corrected for their number.
     """
 
     title: str
@@ -104,6 +110,7 @@ class Grid(_Section):
     taggers: dict[str, Overrides]
     split: Split = "test"
     cells: list[Cells]
+    baseline: str = "text-only-none"
     comparisons: list[Comparison] = []
 
     @model_validator(mode="after")
@@ -122,8 +129,12 @@ class Grid(_Section):
         arms = {cell.arm for cell in grid_cells(self)}
         for comparison in self.comparisons:
             for arm in (comparison.of, comparison.against):
-                if f"{comparison.dataset}/{arm}" not in arms:
-                    raise ValueError(f"no cell of {comparison.dataset} is called {arm!r}")
+                if arm not in arms:
+                    raise ValueError(
+                        f"no cells are called {arm!r}: there are {', '.join(sorted(arms))}"
+                    )
+        if sum(comparison.primary for comparison in self.comparisons) > 1:
+            raise ValueError("more than one comparison is primary")
         return self
 
 
@@ -142,19 +153,19 @@ class Cell:
     seed: int
 
     @property
+    def in_dataset(self) -> str:
+        """Names, within its dataset, what it has in common with the cells of other seeds."""
+        return f"{self.tagger}-{self.images}"
+
+    @property
     def arm(self) -> str:
-        """What it has in common with the cells of other seeds."""
-        return f"{self.dataset}/{arm_name(self.tagger, self.images)}"
+        """Names the same among all datasets."""
+        return f"{self.dataset}/{self.in_dataset}"
 
     @property
     def name(self) -> str:
         """Names its result: a relative path without a suffix."""
         return f"{self.arm}-{self.seed}"
-
-
-def arm_name(tagger: str, images: str) -> str:
-    """Names what runs of different seeds have in common, within a dataset."""
-    return f"{tagger}-{images}"
 
 
 def read_grid(path: Path) -> Grid:
@@ -203,5 +214,5 @@ def cell_overrides(grid: Grid, cell: Cell) -> Overrides:
         **grid.overrides,
         **grid.datasets[cell.dataset].overrides,
         **grid.taggers[cell.tagger],
-        "system.seed": cell.seed,
+        SEED: cell.seed,
     }

@@ -12,18 +12,21 @@ from matplotlib.figure import Figure
 
 from .analysis import OUTSIDE, gates_by_type
 from .results import Results
-from .statistics import BASELINE, Statistics
+from .statistics import Statistics
 
 # Without the first, names inside an SVG are drawn at random; without the second, text is outlines.
 STYLE: Any = {"svg.hashsalt": "spacy-vokens", "svg.fonttype": "none", "font.size": 9}
 COLORS = ("#3d6fd9", "#d9783d", "#3d9970", "#8a5fbf", "#b03a5b", "#777777", "#b8860b", "#008b8b")
+# Of arms that share a color.
+LINES = ("-", "--", ":")
+HATCHES = ("", "//", "..")
 
 
 def draw_plots(results: Results, statistics: Statistics) -> dict[str, bytes]:
-    """Every plot that the results are enough for, as SVG, by its file name."""
-    plots: dict[str, Callable[[str], Figure]] = {
+    """Every plot that the results are enough for, as SVG, by its path: a folder a dataset."""
+    plots: dict[str, Callable[[str], Figure | None]] = {
         "f1": lambda dataset: _f1(results, statistics, dataset),
-        "to-text-only": lambda dataset: _to_text_only(statistics, dataset),
+        "to-baseline": lambda dataset: _to_baseline(results, statistics, dataset),
         "gates": lambda dataset: _gates(results, dataset),
         "training": lambda dataset: _training(results, dataset),
     }
@@ -34,16 +37,18 @@ def draw_plots(results: Results, statistics: Statistics) -> dict[str, bytes]:
                 continue
             for name, draw in plots.items():
                 figure = draw(dataset)
+                if figure is None:
+                    continue
                 figure.set_layout_engine("constrained")
                 file = BytesIO()
                 figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-                drawn[f"{dataset}-{name}.svg"] = file.getvalue()
+                drawn[f"{dataset}/{name}.svg"] = file.getvalue()
     return drawn
 
 
 def _f1(results: Results, statistics: Statistics, dataset: str) -> Figure:
     """Every run as a dot, every arm's mean with its interval."""
-    estimates = statistics.arms[dataset]
+    estimates = statistics.f1[dataset]
     figure = Figure(figsize=(7, 1 + 0.35 * len(estimates)))
     axes = figure.subplots()
     for row, (arm, estimate) in enumerate(estimates.items()):
@@ -56,37 +61,41 @@ def _f1(results: Results, statistics: Statistics, dataset: str) -> Figure:
     return figure
 
 
-def _to_text_only(statistics: Statistics, dataset: str) -> Figure:
-    """Difference of every arm to text-only, with its interval."""
-    estimates = statistics.to_text_only[dataset]
-    figure = Figure(figsize=(7, 1 + 0.35 * max(1, len(estimates))))
+def _to_baseline(results: Results, statistics: Statistics, dataset: str) -> Figure | None:
+    """Difference of every arm to the baseline, with its interval."""
+    estimates = statistics.to_baseline[dataset]
+    if not estimates:
+        return None
+    figure = Figure(figsize=(7, 1 + 0.35 * len(estimates)))
     axes = figure.subplots()
     axes.axvline(0, color="#777777", linewidth=0.8)
     for row, estimate in enumerate(estimates.values()):
         axes.plot([100 * estimate.low, 100 * estimate.high], [row, row], color=COLORS[0])
         axes.plot(100 * estimate.value, row, "D", color=COLORS[0], markersize=6)
-    title = f"{dataset}: F1 points more than {BASELINE}, with 95 % interval"
+    title = f"{dataset}: F1 points more than {results.grid.baseline}, with 95 % interval"
     _name_rows(figure, list(estimates), title)
     return figure
 
 
-def _gates(results: Results, dataset: str) -> Figure:
+def _gates(results: Results, dataset: str) -> Figure | None:
     """Mean gate by type of entity, for every arm that has gates."""
+    arms = {arm: runs for arm, runs in results.runs[dataset].items() if runs[0].gates is not None}
+    if not arms:
+        return None
     figure = Figure(figsize=(7, 3.2))
     axes = figure.subplots()
-    arms = {arm: runs for arm, runs in results.runs[dataset].items() if runs[0].gates is not None}
     means = {arm: gates_by_type(results.gold[dataset], runs) for arm, runs in arms.items()}
     labels = sorted({label for of_arm in means.values() for label in of_arm}, key=_entities_first)
-    width = 0.8 / max(1, len(means))
+    width = 0.8 / len(means)
     for number, (arm, of_arm) in enumerate(means.items()):
         heights = [of_arm.get(label, 0.0) for label in labels]
         places = np.arange(len(labels)) + number * width
-        axes.bar(places, heights, width, label=arm, color=COLORS[number % len(COLORS)])
+        hatch = HATCHES[number // len(COLORS) % len(HATCHES)]
+        axes.bar(places, heights, width, label=arm, color=_color(number), hatch=hatch)
     axes.set_xticks(np.arange(len(labels)) + 0.4 - width / 2, labels)
     axes.set_ylabel("mean gate")
     axes.set_title(f"{dataset}: weight of the picture in a word", loc="left")
-    if means:
-        axes.legend(fontsize=7, ncols=2)
+    axes.legend(fontsize=7, ncols=2)
     return figure
 
 
@@ -98,13 +107,17 @@ def _training(results: Results, dataset: str) -> Figure:
         n_points = min(len(run.dev) for run in runs)
         curves = np.array([[f1 for _, f1 in run.dev[:n_points]] for run in runs])
         steps = [step for step, _ in runs[0].dev[:n_points]]
-        color = COLORS[number % len(COLORS)]
-        axes.plot(steps[1:], 100 * curves.mean(axis=0)[1:], label=arm, color=color)
+        line = LINES[number // len(COLORS) % len(LINES)]
+        axes.plot(steps[1:], 100 * curves.mean(axis=0)[1:], line, label=arm, color=_color(number))
     axes.set_xlabel("batches")
     axes.set_ylabel("F1 on dev")
     axes.set_title(f"{dataset}: training", loc="left")
     axes.legend(fontsize=7, ncols=2)
     return figure
+
+
+def _color(number: int) -> str:
+    return COLORS[number % len(COLORS)]
 
 
 def _entities_first(label: str) -> tuple[bool, str]:

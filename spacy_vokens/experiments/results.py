@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .grid import Grid, arm_name, grid_arms, read_grid
+from .grid import Cell, Grid, grid_arms, read_grid
 from .runs import Gold, Run, gold_path, load_gold, load_run, run_path
-from .significance import Arm, count
 
 GRID_FILE = "grid.yml"
 
@@ -22,8 +21,8 @@ class Results:
     gold: by dataset.
     runs: by dataset and by arm ("tagger-images"), in the order of their seeds; arms of which
         nothing was run are left out.
-    matching: reports of `spacy vokens evaluate` on matching models, by the name of their file in
-        the folder `matching`.
+    matching: what `spacy vokens evaluate` says of matching models' retrieval, by the name of their
+        file in the folder `matching`.
     """
 
     grid: Grid
@@ -31,17 +30,19 @@ class Results:
     runs: dict[str, dict[str, list[Run]]]
     matching: dict[str, dict[str, Any]]
 
-    def count(self, dataset: str, arm: str) -> Arm:
-        """The counts of an arm's runs, sentence by sentence, in the strict reading."""
-        spans = [run.spans for run in self.runs[dataset][arm]]
-        return count(self.gold[dataset].strict, spans)
+    def find(self, arm: str) -> list[Run]:
+        """The runs of an arm by its name among all datasets; none where nothing was run."""
+        dataset, _, in_dataset = arm.rpartition("/")
+        return self.runs.get(dataset, {}).get(in_dataset, [])
 
 
 def load_results(folder: Path) -> Results:
     """Read what `spacy vokens experiment` has written.
 
     raises FileNotFoundError: where the folder holds no grid.
-    raises ValueError: naming the run that was scored on something else than the folder's gold.
+    raises ValueError: naming the run that is another cell's than its file's name says, was made
+        with another config or other data than the first of its arm, or was scored on something
+        else than the folder's gold.
     """
     if not (folder / GRID_FILE).is_file():
         raise FileNotFoundError(
@@ -57,17 +58,42 @@ def load_results(folder: Path) -> Results:
         gold[dataset] = load_gold(path)
         runs[dataset] = {}
         for cells in grid_arms(grid, dataset):
-            paths = [run_path(folder, cell.name) for cell in cells]
-            found = [load_run(path) for path in paths if path.is_file()]
-            if any(run.gold_sha256 != gold[dataset].sha256 for run in found):
-                raise ValueError(
-                    f"A run of {cells[0].arm} was scored on other tokens or tags than {path} "
-                    "holds: run 'spacy vokens experiment' again."
-                )
+            found = {
+                path: load_run(path)
+                for cell in cells
+                if (path := run_path(folder, cell.name)).is_file()
+            }
+            _check(folder, found, gold[dataset])
             if found:
-                runs[dataset][arm_name(cells[0].tagger, cells[0].images)] = found
-    matching = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((folder / "matching").glob("*.json"))
-    }
-    return Results(grid, gold, runs, matching)
+                runs[dataset][cells[0].in_dataset] = list(found.values())
+    files = sorted((folder / "matching").glob("*.json"))
+    return Results(grid, gold, runs, {path.stem: _read_retrieval(path) for path in files})
+
+
+def _check(folder: Path, runs: dict[Path, Run], gold: Gold) -> None:
+    """Raise ValueError where a mean over the runs of an arm would mean nothing."""
+    again = "Run 'spacy vokens experiment' again."
+    first = next(iter(runs.values()), None)
+    for path, run in runs.items():
+        cell = Cell(run.dataset, run.tagger, run.images, run.seed)
+        if run_path(folder, cell.name) != path:
+            raise ValueError(f"{path} holds the run of another cell, {cell.name}. {again}")
+        if (run.split, run.gold_sha256) != (gold.split, gold.sha256):
+            raise ValueError(
+                f"{path} was scored on other tokens or tags than {gold.dataset}'s gold file for "
+                f"{gold.split!r} holds. {again}"
+            )
+        for what in ("config", "data"):
+            hashes = [getattr(of_run, f"{what}_sha256") for of_run in (first, run)]
+            if len(set(hashes)) > 1:
+                raise ValueError(
+                    f"{path} was made with another {what} than the first run of its arm. {again}"
+                )
+
+
+def _read_retrieval(path: Path) -> dict[str, Any]:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(report, dict) or "retrieval" not in report:
+        raise ValueError(f"{path} is no report of 'spacy vokens evaluate' on retrieval.")
+    retrieval: dict[str, Any] = report["retrieval"]
+    return retrieval

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import file_written_aside
-from ..metrics.ner import Span, SpanScores, score_spans
+from ..metrics.ner import Span, score_spans
 
 Spans = list[list[Span]]
 SCORER = "spacy_vokens.metrics.ner.score_spans"
@@ -29,7 +29,7 @@ class Run:
     machine: processor, cores, threads, system.
     seconds: of the training.
     dev: F1 on dev after so many steps, as [steps, F1].
-    scores: in the "strict" and the "lenient" reading, as `SpanScores.to_dict` has them.
+    scores: as `score_run` has them.
     spans: entities found in each document, as [start, end, label], end exclusive.
     gates: weight of the picture in each token, in thousandths; None without pictures.
     """
@@ -82,12 +82,11 @@ class Gold:
     pool_size: int
 
 
-def score_run(gold: Gold, spans: Spans) -> dict[str, SpanScores]:
-    """The "strict" and the "lenient" scores of found entities."""
-    found = as_tuples(spans)
+def score_run(gold: Gold, spans: Spans) -> dict[str, dict[str, Any]]:
+    """The "strict" and the "lenient" scores of found entities, as `SpanScores.to_dict` has them."""
     return {
-        "strict": score_spans(as_tuples(gold.strict), found),
-        "lenient": score_spans(as_tuples(gold.lenient), found),
+        "strict": score_spans(gold.strict, spans).to_dict(),
+        "lenient": score_spans(gold.lenient, spans).to_dict(),
     }
 
 
@@ -106,7 +105,7 @@ def load_run(path: Path) -> Run:
 
     raises ValueError: naming the file that holds none.
     """
-    return Run(**_read(path, Run))
+    return Run(**_read(path, Run, "spans"))
 
 
 def load_gold(path: Path) -> Gold:
@@ -114,7 +113,7 @@ def load_gold(path: Path) -> Gold:
 
     raises ValueError: naming the file that holds no such thing.
     """
-    return Gold(**_read(path, Gold))
+    return Gold(**_read(path, Gold, "strict", "lenient"))
 
 
 def run_path(folder: Path, cell: str) -> Path:
@@ -133,7 +132,8 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _read(path: Path, kind: type) -> dict[str, Any]:
+def _read(path: Path, kind: type, *spans: str) -> dict[str, Any]:
+    """The fields of a record; `spans` are tuples again, of which JSON had made lists."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -144,9 +144,6 @@ def _read(path: Path, kind: type) -> dict[str, Any]:
             f"{path} is no {kind.__name__.lower()} of 'spacy vokens experiment': it must hold "
             f"{', '.join(sorted(names))}."
         )
+    for field in spans:
+        found[field] = [[tuple(span) for span in of_doc] for of_doc in found[field]]
     return found
-
-
-def as_tuples(spans: Spans) -> list[list[Span]]:
-    """Entities as they were before JSON made lists of them."""
-    return [[(start, end, label) for start, end, label in doc] for doc in spans]

@@ -1,8 +1,8 @@
-"""Intervals and tests for the micro F1 of several runs an arm, over sentences and seeds."""
+"""Intervals and tests for the scores of several runs an arm, over sentences and seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +53,8 @@ def count(gold: Spans, runs: Sequence[Spans]) -> Arm:
     gold: the gold entities of every sentence.
     runs: the entities that every run found, in the same order of sentences.
     """
-    wanted = [{tuple(span) for span in spans} for spans in gold]
-    found = [[{tuple(span) for span in spans} for spans in run] for run in runs]
+    wanted = [set(spans) for spans in gold]
+    found = [[set(spans) for spans in run] for run in runs]
     return Arm(
         np.array([[len(w & f) for w, f in zip(wanted, run, strict=True)] for run in found], float),
         np.array([[len(f) for f in run] for run in found], float),
@@ -66,14 +66,50 @@ def mean_f1(arm: Arm, *, seed: int = 0) -> Estimate:
     """Mean F1 over the runs, with a percentile interval by the bootstrap.
 
     Every draw resamples sentences and runs together (crossed random factors; Owen and Eckles 2012,
-    "Bootstrapping data arrays of arbitrary order"), 10,000 times. Of a single run the interval
-    holds the sentences' part alone.
+    "Bootstrapping data arrays of arbitrary order"), 10,000 times. The interval is conservative:
+    what a single run makes of a single sentence varies with both. Of a single run it holds the
+    sentences' part alone.
 
     seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
-    draws = np.concatenate([_resample(arm, w, rng) for w in _weights(len(arm.gold), rng)])
-    return _estimate(float(arm.f1.mean()), draws)
+    of_sentences, of_runs = _generators(seed)
+    draws = [_resample(arm, w, of_runs) for w in _weights(len(arm.gold), of_sentences)]
+    return _estimate(float(arm.f1.mean()), np.concatenate(draws))
+
+
+def mean_label_scores(arms: Mapping[str, Arm], *, seed: int = 0) -> dict[str, Estimate]:
+    """Mean F1 of every label, and of all labels the support-weighted P, R and F1, as `mean_f1`.
+
+    arms: by label, what the same runs found of it.
+    returns: by label, and under "P", "R" and "F1"; empty where there are no labels.
+    """
+    if not arms:
+        return {}
+    right, found, gold = (
+        np.stack([getattr(arm, name) for arm in arms.values()])
+        for name in ("right", "found", "gold")
+    )
+
+    def scores(weights: Matrix) -> Matrix:
+        """(n_scores, n_runs, n_draws)"""
+        counts = right @ weights.T, found @ weights.T, (gold @ weights.T)[:, None]
+        f1 = _f1(*counts)
+        share = counts[2] / np.maximum(counts[2].sum(axis=0), 1)
+        p, r = (counts[0] / np.maximum(counts[i], 1) for i in (1, 2))
+        return np.concatenate([f1, *((share * x).sum(axis=0, keepdims=True) for x in (p, r, f1))])
+
+    values = scores(np.ones((1, gold.shape[1]))).mean(axis=(1, 2))
+    of_sentences, of_runs = _generators(seed)
+    draws = []
+    for weights in _weights(gold.shape[1], of_sentences):
+        drawn = scores(weights)
+        runs = of_runs.integers(drawn.shape[1], size=(1, *drawn.shape[1:]))
+        draws.append(np.take_along_axis(drawn, runs, axis=1).mean(axis=1))
+    names = [*arms, "P", "R", "F1"]
+    return {
+        name: _estimate(float(value), of_score)
+        for name, value, of_score in zip(names, values, np.concatenate(draws, axis=1), strict=True)
+    }
 
 
 def difference(one: Arm, other: Arm, *, seed: int = 0) -> Estimate:
@@ -84,10 +120,10 @@ def difference(one: Arm, other: Arm, *, seed: int = 0) -> Estimate:
     raises ValueError: where the arms were not scored on the same gold entities.
     """
     _check_same_gold(one, other)
-    rng = np.random.default_rng(seed)
+    of_sentences, of_runs = _generators(seed)
     draws = [
-        _resample(one, weights, rng) - _resample(other, weights, rng)
-        for weights in _weights(len(one.gold), rng)
+        _resample(one, weights, of_runs) - _resample(other, weights, of_runs)
+        for weights in _weights(len(one.gold), of_sentences)
     ]
     return _estimate(float(one.f1.mean() - other.f1.mean()), np.concatenate(draws))
 
@@ -97,17 +133,19 @@ def randomisation_p(one: Arm, other: Arm, *, seed: int = 0) -> float:
 
     In each of 10,000 draws the runs of the two arms change places on a random half of the
     sentences, all together, since what one run makes of a sentence says much about the next
-    (Noreen 1989, "Computer-intensive methods for testing hypotheses"). Where one arm has more
-    runs, its first ones are taken.
+    (Noreen 1989, "Computer-intensive methods for testing hypotheses"). It asks about these very
+    runs: that others of other seeds would differ is the interval's part.
 
-    raises ValueError: where the arms were not scored on the same gold entities.
+    raises ValueError: where the arms were not scored on the same gold entities, or not by the same
+        number of runs.
     """
     _check_same_gold(one, other)
-    n_runs = min(len(one.right), len(other.right))
-    n_sentences = len(one.gold)
+    n_runs, n_sentences = one.right.shape
+    if len(other.right) != n_runs:
+        raise ValueError(f"{n_runs} runs cannot change places with {len(other.right)}.")
     # scipy permutes numbers: those of the sentences, first of the one arm, then of the other.
     right, found = (
-        np.concatenate([a[:n_runs], b[:n_runs]], axis=1).T
+        np.concatenate([a, b], axis=1).T
         for a, b in ((one.right, other.right), (one.found, other.found))
     )
 
@@ -141,13 +179,16 @@ def _check_same_gold(one: Arm, other: Arm) -> None:
         raise ValueError("Runs can be compared only where they were scored on the same entities.")
 
 
-def _weights(n_sentences: int, rng: np.random.Generator) -> list[Matrix]:
+def _generators(seed: int) -> list[np.random.Generator]:
+    """What draws the sentences, and what draws the runs."""
+    return np.random.default_rng(seed).spawn(2)
+
+
+def _weights(n_sentences: int, rng: np.random.Generator) -> Iterator[Matrix]:
     """How often each sentence is in each draw: blocks of (BLOCK, n_sentences)."""
     shares = np.full(n_sentences, 1 / n_sentences)
-    return [
-        rng.multinomial(n_sentences, shares, size=BLOCK).astype(float)
-        for _ in range(DRAWS // BLOCK)
-    ]
+    for _ in range(DRAWS // BLOCK):
+        yield rng.multinomial(n_sentences, shares, size=BLOCK).astype(float)
 
 
 def _resample(arm: Arm, weights: Matrix, rng: np.random.Generator) -> Matrix:

@@ -8,7 +8,7 @@ from ..corpus.conll import read_conll
 from ..metrics.ner import lenient_spans, strict_spans
 from .gold import hash_tags
 from .results import Results
-from .runs import Gold, as_tuples, score_run
+from .runs import Gold, score_run
 
 
 def verify(results: Results, data: Path) -> list[str]:
@@ -19,15 +19,18 @@ def verify(results: Results, data: Path) -> list[str]:
     raises FileNotFoundError: where the data lack a file.
     """
     problems = []
+    if not any(results.runs.values()):
+        problems.append("there is no run")
     for dataset, gold in results.gold.items():
         declared = results.grid.datasets[dataset]
-        source = data / declared.source[results.grid.split]
-        if not _is_gold_of(gold, source, declared.rename):
-            problems.append(f"{dataset}: the gold entities are not those of {source}")
+        source = declared.source.get(results.grid.split)
+        if source is None:
+            problems.append(f"{dataset}: the grid names no source of its {results.grid.split} part")
+        elif not _is_gold_of(gold, data / source, declared.rename):
+            problems.append(f"{dataset}: the gold entities are not those of {data / source}")
         for arm, runs in results.runs[dataset].items():
             for run in runs:
-                scores = {name: s.to_dict() for name, s in score_run(gold, run.spans).items()}
-                if scores != run.scores:
+                if score_run(gold, run.spans) != run.scores:
                     problems.append(f"{dataset}/{arm}-{run.seed}: its entities give other scores")
     return problems
 
@@ -40,6 +43,6 @@ def _is_gold_of(gold: Gold, path: Path, rename: dict[str, str]) -> bool:
         gold.sha256 == hash_tags(words, tags)
         and gold.ids == [sentence.image_id for sentence in sentences]
         and gold.lengths == [len(of_sentence) for of_sentence in words]
-        and as_tuples(gold.strict) == [strict_spans(of_sentence) for of_sentence in tags]
-        and as_tuples(gold.lenient) == [lenient_spans(of_sentence) for of_sentence in tags]
+        and gold.strict == [strict_spans(of_sentence) for of_sentence in tags]
+        and gold.lenient == [lenient_spans(of_sentence) for of_sentence in tags]
     )

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from spacy.tokens import Doc, Span
 
 from ..corpus.docbin import load_docs
+from ..experiments.analysis import paired
+from ..experiments.gold import hash_docs
 from ..experiments.grid import Comparison
 from ..experiments.results import Results
-from ..experiments.runs import Gold, Run, as_tuples
+from ..experiments.runs import Gold, Run
 from ..extensions import set_token_values
 from ..metrics.ner import Span as Entity
 from ..pipeline.loading import load_with_retriever
@@ -46,18 +47,22 @@ def render_gallery(results: Results, *, seed: int = 0) -> str:
     raises ValueError: where the grid plans no comparison with pictures, or it was not run.
     """
     comparison, one, other = _first_pair(results)
-    dataset = results.grid.datasets[comparison.dataset]
+    dataset, gold = results.grid.datasets[one.dataset], results.gold[one.dataset]
     if dataset.vokenizer is None:
-        raise ValueError(f"{comparison.dataset} names no vokenizer, which has the pictures.")
+        raise ValueError(f"{one.dataset} names no vokenizer, which has the pictures.")
     nlp, retriever = load_with_retriever(dataset.vokenizer)
-    corpus: Path = getattr(dataset, results.grid.split)
+    corpus = dataset.path(results.grid.split)
     docs = load_docs(corpus, nlp.vocab)
-    cases = list(find_cases(results.gold[comparison.dataset], one, other))
+    if hash_docs(docs) != gold.sha256:
+        raise ValueError(
+            f"{corpus} does not hold the tokens and tags that the runs were scored on."
+        )
+    cases = list(find_cases(gold, one, other))
     repairs = [case for case in cases if case.is_repair]
     harms = [case for case in cases if not case.is_repair]
     chosen = choose_cases(repairs, harms, seed)
     title = (
-        f"{comparison.dataset}, {comparison.of} against {comparison.against}, seed {one.seed}: "
+        f"{comparison.of} against {comparison.against}, seed {one.seed}: "
         f"entities repaired {len(repairs)}, harmed {len(harms)}; "
         f"of each {len(chosen) // 2} are shown"
     )
@@ -72,7 +77,7 @@ def find_cases(gold: Gold, one: Run, other: Run) -> Iterator[Case]:
     other: what it is compared with.
     """
     for doc, (wanted, found, others) in enumerate(
-        zip(*map(as_tuples, (gold.strict, one.spans, other.spans)), strict=True)
+        zip(gold.strict, one.spans, other.spans, strict=True)
     ):
         for entity in wanted:
             if (entity in found) != (entity in others):
@@ -89,26 +94,27 @@ def choose_cases(repairs: list[Case], harms: list[Case], seed: int) -> list[Case
 
 def _first_pair(results: Results) -> tuple[Comparison, Run, Run]:
     for comparison in results.grid.comparisons:
-        runs = results.runs.get(comparison.dataset, {})
-        others = {run.seed: run for run in runs.get(comparison.against, [])}
-        for run in runs.get(comparison.of, []):
-            if comparison.primary and run.seed in others and run.gates is not None:
-                return comparison, run, others[run.seed]
+        if comparison.primary:
+            pairs = paired(results.find(comparison.of), results.find(comparison.against))
+            for one, other in pairs:
+                if one.gates is not None:
+                    return comparison, one, other
     raise ValueError("No two runs of the primary comparison have the same seed yet.")
 
 
 def _annotated(doc: Doc, case: Case, one: Run, other: Run) -> Doc:
-    """The document as the run with pictures tags it; its title says what changed."""
+    """The document as the run with pictures tags it; its title says what the other had there."""
+    arm = f"{other.tagger}-{other.images}"
     doc.ents = [Span(doc, start, end, label) for start, end, label in one.spans[case.doc]]
     if one.gates is not None:
         gates = one.gates[case.doc]
         set_token_values(doc, "visual_gate", [None if g is None else g / 1000 for g in gates])
     start, end, label = case.entity
-    without = [
+    others = [
         f"{doc[a:b].text} {name}" for a, b, name in other.spans[case.doc] if a < end and b > start
     ]
     doc.user_data["title"] = (
-        f"{'repaired' if case.is_repair else 'harmed'}: {doc[start:end].text} {label} · without "
-        f"pictures: {', '.join(without) or 'no entity there'}"
+        f"{'repaired' if case.is_repair else 'harmed'}: {doc[start:end].text} {label} · "
+        f"{arm}: {', '.join(others) or 'no entity there'}"
     )
     return doc

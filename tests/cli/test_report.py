@@ -28,7 +28,7 @@ def folder(tmp_path):
 def test_the_report_is_written_beside_the_runs_or_elsewhere(run, folder, tmp_path):
     assert run(folder).exit_code == 0
     assert run(folder, "--output", tmp_path / "elsewhere").exit_code == 0
-    names = ["report.html", "report.md", "plots/twitter2017-f1.svg"]
+    names = ["report.html", "report.md", "plots/twitter2017/f1.svg"]
     for name in names:
         assert (folder / name).read_bytes() == (tmp_path / "elsewhere" / name).read_bytes()
 

@@ -40,12 +40,11 @@ GRID = {
     ],
     "comparisons": [
         {
-            "dataset": "twitter2017",
-            "of": "gated-retrieved",
-            "against": "text-only-none",
+            "of": "twitter2017/gated-retrieved",
+            "against": "twitter2017/text-only-none",
             "primary": True,
         },
-        {"dataset": "twitter2017", "of": "gated-retrieved", "against": "gated-permuted"},
+        {"of": "twitter2017/gated-retrieved", "against": "twitter2017/gated-permuted"},
     ],
 }
 
@@ -95,7 +94,7 @@ def make_run(
         machine="a machine",
         seconds=12.5,
         dev=[(0, 0.0), (10, 0.5), (20, 0.75)],
-        scores={name: s.to_dict() for name, s in score_run(gold, spans).items()},
+        scores=score_run(gold, spans),
         spans=spans,
         gates=gates,
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spacy_vokens.experiments import analysis
-from spacy_vokens.experiments.analysis import Flips, among, mean_flips, paired
+from spacy_vokens.experiments.analysis import Flips, mean_flips, other_seeds, paired
 
 from .made import make_gold, make_run
 
@@ -57,7 +57,13 @@ def test_runs_are_paired_by_their_seed():
     other = make_run(GOLD, "gated", "retrieved", 7)
     assert list(paired([other, *GATED], TEXT_ONLY)) == list(zip(GATED, TEXT_ONLY, strict=True))
     assert mean_flips(GOLD, paired([other], TEXT_ONLY)) is None
-    assert list(among(TEXT_ONLY)) == [tuple(TEXT_ONLY)]
+
+
+def test_two_seeds_differ_from_each_other_alike():
+    pairs = list(other_seeds(TEXT_ONLY))
+    assert pairs == [tuple(TEXT_ONLY), tuple(TEXT_ONLY[::-1])]
+    flips = mean_flips(GOLD, other_seeds([TEXT_ONLY[0], GATED[1]]))
+    assert flips.to_right == flips.to_wrong
 
 
 def test_the_spread_of_vokens_over_the_pool():

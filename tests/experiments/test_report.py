@@ -9,10 +9,10 @@ from spacy_vokens.experiments import significance
 from spacy_vokens.experiments.plots import draw_plots
 from spacy_vokens.experiments.report import write_report
 from spacy_vokens.experiments.results import GRID_FILE, load_results
-from spacy_vokens.experiments.runs import load_run, run_path
+from spacy_vokens.experiments.runs import gold_path, load_run, run_path, save_json
 from spacy_vokens.experiments.statistics import compute_statistics
 
-from .made import GRID, write_runs
+from .made import GRID, make_gold, make_run, write_runs
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,9 @@ def folder(tmp_path):
 def report_on(folder):
     results = load_results(folder)
     statistics = compute_statistics(results)
-    return write_report(results, statistics, ["plots/twitter2017-a.svg"]), statistics
+    return write_report(
+        results, statistics, ["plots/twitter2017/a.svg", "plots/twitter2017-b/b.svg"]
+    ), statistics
 
 
 def cells(markdown: str, start: str) -> list[str]:
@@ -44,16 +46,57 @@ def test_the_tables_hold_what_the_runs_hold(folder):
     mean = 100 * (2 * 23 / (24 + 23) + 2 * 22 / (24 + 23)) / 2
     assert row[2] == "2/2"
     assert row[3].startswith(f"{mean:.2f} [")
-    estimate = statistics.arms["twitter2017"]["gated-retrieved"]
+    estimate = statistics.f1["twitter2017"]["gated-retrieved"]
     assert 100 * estimate.value == pytest.approx(mean)
-    # The paper's figure stands beside ours.
-    assert row[-1] == "85.45"
+    assert "![plots/twitter2017/a.svg](plots/twitter2017/a.svg)" in markdown
+    assert "b.svg" not in markdown
+
+
+def test_the_papers_figures_stand_beside_ours(folder):
+    markdown, statistics = report_on(folder)
+    assert cells(markdown, "| gated | retrieved")[-1] == "85.45"
     assert cells(markdown, "| text-only | none")[-1] == "84.70"
+    assert cells(markdown, "| gated-retrieved | the paper")[3:] == (
+        ["84.15", "83.90", "65.77", "91.76", "83.95", "87.02", "85.45"]
+    )
+    ours = statistics.label_scores["twitter2017"]["gated-retrieved"]
+    row = cells(markdown, "| gated-retrieved | ours")
+    assert row[2] == "2"
+    # No gold entity is an ORG.
+    assert row[4] == ""
+    assert [row[i].split()[0] for i in (3, 6, -1)] == [
+        f"{100 * ours[name].value:.2f}" for name in ("LOC", "PER", "F1")
+    ]
+    assert cells(markdown, "| twitter2017, test")[-1] == "723"
+
+
+def test_a_dataset_that_is_not_the_papers_stands_alone(tmp_path):
+    gold = make_gold(dataset="mine")
+    grid = json.loads(json.dumps(GRID).replace("twitter2017", "mine"))
+    markdown, _ = report_on(write_runs(tmp_path / "runs", gold, grid=grid))
+    assert cells(markdown, "| gated | retrieved")[0] == "gated"
+    for absent in ("The paper's weighted", "Table 1", "Table 2", "Table 4", "85.45"):
+        assert absent not in markdown
+
+
+def test_another_arm_can_be_the_baseline(folder):
+    srsly.write_yaml(folder / GRID_FILE, GRID | {"baseline": "gated-permuted"})
+    markdown, statistics = report_on(folder)
+    assert set(statistics.to_baseline["twitter2017"]) == {"gated-retrieved", "text-only-none"}
+    assert "− gated-permuted" in markdown
+    assert "decided otherwise than by gated-permuted" in markdown
+
+
+def test_scores_of_dev_are_said_to_be_chosen(folder):
+    gold = make_gold(split="dev")
+    markdown, _ = report_on(write_runs(folder / "dev", gold, grid=GRID | {"split": "dev"}))
+    assert "somewhat high" in markdown
+    assert "Nothing here was chosen" not in markdown
 
 
 def test_retrieved_is_compared_with_text_only_and_with_every_control(folder):
     markdown, statistics = report_on(folder)
-    assert set(statistics.to_text_only["twitter2017"]) == {"gated-retrieved", "gated-permuted"}
+    assert set(statistics.to_baseline["twitter2017"]) == {"gated-retrieved", "gated-permuted"}
     assert set(statistics.to_controls["twitter2017"]) == {"gated-permuted"}
     estimate = statistics.to_controls["twitter2017"]["gated-permuted"]
     assert estimate.value > 0
@@ -64,10 +107,48 @@ def test_planned_comparisons_are_corrected_together(folder):
     markdown, statistics = report_on(folder)
     p = [c.p for c in statistics.compared]
     assert [c.corrected_p for c in statistics.compared] == significance.holm(p)
-    row = cells(markdown, "| twitter2017 | gated-retrieved − text-only-none (primary)")
-    assert row[2] == "2, 2"
-    assert row[4:] == [f"{p[0]:.4f}", f"{statistics.compared[0].corrected_p:.4f}"]
-    assert "**Primary: twitter2017, gated-retrieved against text-only-none" in markdown
+    row = cells(markdown, "| twitter2017/gated-retrieved − twitter2017/text-only-none (primary)")
+    assert row[1] == "2"
+    assert row[3:5] == [f"{p[0]:.4f}", f"{statistics.compared[0].corrected_p:.4f}"]
+    assert "**Primary: twitter2017/gated-retrieved against twitter2017/text-only-none" in markdown
+
+
+def test_the_correction_is_the_whole_plans_from_the_first_run_on(folder):
+    (_, before) = report_on(folder)
+    for seed in range(2):
+        run_path(folder, f"twitter2017/gated-permuted-{seed}").unlink()
+    markdown, (compared,) = report_on(folder)[0], report_on(folder)[1].compared
+    assert compared.corrected_p == min(1.0, 2 * compared.p)
+    assert compared.p == before.compared[0].p
+    assert cells(markdown, "| twitter2017/gated-retrieved − twitter2017/gated-permuted")[2] == (
+        "not run yet"
+    )
+
+
+def test_arms_are_compared_by_as_many_runs(folder):
+    run_path(folder, "twitter2017/text-only-none-1").unlink()
+    markdown, statistics = report_on(folder)
+    assert [c.n for c in statistics.compared] == [1, 2]
+    assert "**Interim: 5 of 6 runs.** Primary:" in markdown
+
+
+def test_arms_of_different_datasets_can_be_compared(folder):
+    other = make_gold(dataset="other")
+    datasets = GRID["datasets"] | {"other": GRID["datasets"]["twitter2017"]}
+    across = {"of": "other/gated-retrieved", "against": "twitter2017/text-only-none"}
+    cells_of_other = {"dataset": "other", "tagger": "gated", "images": "retrieved"}
+    grid = GRID | {
+        "datasets": datasets,
+        "cells": [*GRID["cells"], cells_of_other],
+        "comparisons": [across],
+    }
+    save_json(other, gold_path(folder, "other", "test"))
+    run = make_run(other, "gated", "retrieved", 0)
+    save_json(run, run_path(folder, "other/gated-retrieved-0"))
+    srsly.write_yaml(folder / GRID_FILE, grid)
+    markdown, statistics = report_on(folder)
+    assert [c.n for c in statistics.compared] == [1]
+    assert "names no comparison as its primary one" in markdown
 
 
 def test_what_was_not_run_is_said_and_never_filled(folder):
@@ -80,9 +161,12 @@ def test_what_was_not_run_is_said_and_never_filled(folder):
     markdown, statistics = report_on(folder)
     assert cells(markdown, "| text-only | none")[3] == "not run yet"
     assert "**Interim: 4 of 6 runs.** The primary comparison has not been run yet." in markdown
-    assert [c.comparison.against for c in statistics.compared] == ["gated-permuted"]
+    assert [c.comparison.against for c in statistics.compared] == ["twitter2017/gated-permuted"]
     # Without a baseline there is nothing to differ from.
-    assert statistics.to_text_only["twitter2017"] == {}
+    assert statistics.to_baseline["twitter2017"] == {}
+    assert "decided otherwise" not in markdown
+    results = load_results(folder)
+    assert "twitter2017/to-baseline.svg" not in draw_plots(results, statistics)
 
 
 def test_a_grid_of_which_nothing_was_run_yet_has_a_report(folder):
@@ -103,7 +187,7 @@ def test_every_plot_is_an_svg_that_names_its_arms(folder):
     results = load_results(folder)
     plots = draw_plots(results, compute_statistics(results))
     assert sorted(plots) == [
-        f"twitter2017-{name}.svg" for name in ("f1", "gates", "to-text-only", "training")
+        f"twitter2017/{name}.svg" for name in ("f1", "gates", "to-baseline", "training")
     ]
     for name, svg in plots.items():
         text = svg.decode("utf-8")
@@ -125,11 +209,29 @@ def test_matching_models_stand_beside_chance(folder):
     assert cells(markdown, "| chance")[:3] == ["chance", "10", "0.100"]
 
 
-def test_an_arm_scored_on_other_gold_is_named(folder):
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"gold_sha256": "6" * 64}, "was scored on other tokens or tags"),
+        ({"split": "dev"}, "was scored on other tokens or tags"),
+        ({"config_sha256": "6" * 64}, "was made with another config"),
+        ({"data_sha256": "6" * 64}, "was made with another data"),
+        ({"seed": 0}, "the run of another cell, twitter2017/gated-permuted-0"),
+        ({"images": "retrieved"}, "the run of another cell, twitter2017/gated-retrieved-1"),
+    ],
+)
+def test_a_run_that_no_mean_may_be_taken_of_is_named(folder, changed, reason):
     path = run_path(folder, "twitter2017/gated-permuted-1")
     data = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(data | {"gold_sha256": "6" * 64}), encoding="utf-8")
-    with pytest.raises(ValueError, match="gated-permuted was scored"):
+    path.write_text(json.dumps(data | changed), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"gated-permuted-1\.json .*{reason}"):
+        load_results(folder)
+
+
+def test_a_matching_report_of_something_else_is_named(folder):
+    (folder / "matching").mkdir()
+    srsly.write_json(folder / "matching" / "paired.json", {"ner": {}})
+    with pytest.raises(ValueError, match=r"paired\.json is no report"):
         load_results(folder)
 
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spacy_vokens.experiments.runs import (
@@ -96,7 +96,7 @@ def as_json(record: Run | Gold) -> Any:
     return json.loads(json.dumps(asdict(record)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(runs, golds))
 def test_round_trip(record: Run | Gold) -> None:
     with TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def test_round_trip(record: Run | Gold) -> None:
         assert path.read_bytes() == content
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(runs, golds))
 def test_there_is_a_line_for_each_field(record: Run | Gold) -> None:
     """So that a difference of two runs can be read."""

@@ -4,12 +4,19 @@ import pytest
 
 from spacy_vokens.experiments.grid import Comparison
 from spacy_vokens.experiments.significance import Estimate
-from spacy_vokens.experiments.statistics import Compared, pictures_help
+from spacy_vokens.experiments.statistics import Compared, find_answer
+
+HELP = "pictures help"
+GAIN = "a gain, which the controls do not show to be the pictures' own"
+NOTHING = "no difference beyond noise"
 
 
-def compared(against: str, low: float = 0.01, p: float = 0.01, **fields: str) -> Compared:
-    planned = {"dataset": "d", "of": "gated-retrieved", "against": against} | fields
-    return Compared(Comparison(**planned), (5, 5), Estimate(0.02, low, 0.03), p, p)
+def compared(against: str, of: str = "gated-retrieved", **changes: object) -> Compared:
+    """A gain of 2 points of five runs, on a dataset called d."""
+    d, facts = "d", {"n": 5, "low": 0.01, "high": 0.03, "p": 0.01} | changes
+    planned = Comparison(of=f"{d}/{of}", against=f"{facts.pop('dataset', d)}/{against}")
+    p = facts["p"]
+    return Compared(planned, facts["n"], Estimate(0.02, facts["low"], facts["high"]), p, p)
 
 
 TEXT_ONLY = compared("text-only-none")
@@ -17,21 +24,41 @@ PERMUTED = compared("gated-permuted")
 QUERY = compared("gated-query")
 
 
-def test_pictures_help_where_they_beat_text_only_and_both_controls():
-    assert pictures_help(TEXT_ONLY, [TEXT_ONLY, PERMUTED, QUERY])
-
-
 @pytest.mark.parametrize(
-    ("primary", "others"),
+    ("asked", "others", "answer"),
     [
-        (TEXT_ONLY, [PERMUTED]),
-        (TEXT_ONLY, [QUERY]),
-        (TEXT_ONLY, [PERMUTED, compared("gated-query", low=-0.01)]),
-        (TEXT_ONLY, [PERMUTED, compared("gated-query", p=0.06)]),
-        (TEXT_ONLY, [PERMUTED, compared("gated-query", dataset="other")]),
-        (TEXT_ONLY, [PERMUTED, compared("gated-query", of="attention-retrieved")]),
-        (compared("text-only-none", p=0.06), [PERMUTED, QUERY]),
+        (TEXT_ONLY, [PERMUTED, QUERY], HELP),
+        (TEXT_ONLY, [PERMUTED], GAIN),
+        (TEXT_ONLY, [QUERY], GAIN),
+        (TEXT_ONLY, [PERMUTED, compared("gated-query", low=-0.01)], GAIN),
+        (TEXT_ONLY, [PERMUTED, compared("gated-query", p=0.06)], GAIN),
+        (TEXT_ONLY, [PERMUTED, compared("gated-query", n=2)], GAIN),
+        (TEXT_ONLY, [PERMUTED, compared("gated-query", dataset="other")], GAIN),
+        (TEXT_ONLY, [PERMUTED, compared("gated-query", of="attention-retrieved")], GAIN),
+        # Other pictures are no retrieved ones, whatever they beat.
+        (
+            compared("text-only-none", of="gated-random"),
+            [compared(f"gated-{i}", of="gated-random") for i in ("permuted", "query")],
+            "a gain",
+        ),
+        # The question is about pictures where they are set beside text alone.
+        (PERMUTED, [TEXT_ONLY, QUERY], "a gain"),
+        (compared("text-only-none", p=0.06), [PERMUTED, QUERY], NOTHING),
+        (compared("text-only-none", low=-0.01), [PERMUTED, QUERY], NOTHING),
+        (compared("text-only-none", low=-0.03, high=-0.01), [PERMUTED, QUERY], "a loss"),
+        (compared("text-only-none", low=-0.03, high=-0.01, p=0.06), [], NOTHING),
+        (
+            compared("text-only-none", n=2),
+            [PERMUTED, QUERY],
+            "fewer than 3 runs an arm say nothing",
+        ),
     ],
 )
-def test_otherwise_nothing_is_claimed(primary, others):
-    assert not pictures_help(primary, [primary, *others])
+def test_what_is_said(asked, others, answer):
+    assert find_answer([asked, *others], asked, "text-only-none") == answer
+
+
+def test_another_baseline():
+    none = compared("plain-none")
+    assert find_answer([none, PERMUTED, QUERY], none, "plain-none") == HELP
+    assert find_answer([none, PERMUTED, QUERY], none, "text-only-none") == "a gain"

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import srsly
 
 from spacy_vokens.experiments.gold import hash_tags
-from spacy_vokens.experiments.results import load_results
+from spacy_vokens.experiments.results import GRID_FILE, load_results
 from spacy_vokens.experiments.runs import run_path
 from spacy_vokens.experiments.verify import verify
 
-from .made import make_gold, write_runs
+from .made import GRID, make_gold, write_runs
 
 # What `made.make_gold` holds, as Twitter-2015 writes its types.
 WORDS = ["Bonn", "saw", "Ann", "Lee", "."]
@@ -58,6 +59,19 @@ def test_other_data_are_noticed(folder, data, old, new):
     (problem,) = verify(load_results(folder), data)
     assert "the gold entities are not those of" in problem
     assert "test.txt" in problem
+
+
+def test_nothing_to_verify_does_not_hold(folder, data):
+    for path in (folder / "twitter2017").glob("*-[0-9].json"):
+        path.unlink()
+    assert verify(load_results(folder), data) == ["there is no run"]
+
+
+def test_a_dataset_without_a_source_is_named(folder, data):
+    dataset = {k: v for k, v in GRID["datasets"]["twitter2017"].items() if k != "source"}
+    srsly.write_yaml(folder / GRID_FILE, GRID | {"datasets": {"twitter2017": dataset}})
+    (problem,) = verify(load_results(folder), data)
+    assert problem == "twitter2017: the grid names no source of its test part"
 
 
 def test_missing_data_are_named(folder, tmp_path):

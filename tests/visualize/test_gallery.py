@@ -8,6 +8,7 @@ import srsly
 from spacy.tokens import Doc
 
 from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.experiments.gold import hash_docs
 from spacy_vokens.experiments.results import load_results
 from spacy_vokens.visualize.gallery import Case, choose_cases, find_cases, render_gallery
 
@@ -54,7 +55,7 @@ def results(tmp_path, vokenizer_path):
         "vokenizer": str(vokenizer_path),
     }
     grid = GRID | {"datasets": {"twitter2017": dataset}}
-    folder = write_runs(tmp_path / "runs", grid=grid)
+    folder = write_runs(tmp_path / "runs", make_gold(sha256=hash_docs(docs)), grid=grid)
     # Text-only finds what the tagger with pictures misses, and the other way round.
     path = folder / "twitter2017" / "text-only-none-0.json"
     run = srsly.read_json(path)
@@ -70,13 +71,21 @@ def test_the_page_shows_what_changed_with_the_pictures(results):
     titles = re.findall(r"<figcaption>Text \d+ · (.*?)</figcaption>", page)
     # Document 0: pictures mend Ann Lee, which was taken for a place, and lose Bonn.
     assert titles == [
-        "repaired: Ann Lee PER · without pictures: Ann LOC",
-        "harmed: Bonn LOC · without pictures: Bonn LOC",
+        "repaired: Ann Lee PER · text-only-none: Ann LOC",
+        "harmed: Bonn LOC · text-only-none: Bonn LOC",
     ]
     assert "entities repaired 1, harmed 1; of each 1 are shown" in page
     assert "&lt;saw&gt;" in page
     assert "<saw>" not in page
     assert "background-image: url(data:image/webp" in page
+
+
+def test_another_corpus_than_the_scored_one_is_named(results):
+    corpus = results.grid.datasets["twitter2017"].test
+    nlp = spacy.blank("en")
+    save_docs([Doc(nlp.vocab, words=["other"])], corpus)
+    with pytest.raises(ValueError, match=r"test\.spacy does not hold the tokens"):
+        render_gallery(results)
 
 
 def test_a_gallery_needs_two_runs_of_a_seed(tmp_path):
