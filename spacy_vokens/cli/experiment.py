@@ -44,9 +44,8 @@ def experiment(
         chosen = [cell for cell in grid_cells(declared) if fnmatchcase(cell.name, cells)]
         if not chosen:
             raise ValueError(f"{grid} has no cell whose name matches {cells!r}.")
-        todo = _find_todo(declared, chosen, output)
-        _save_declaration(grid, output)
-        _save_gold(declared, chosen, output)
+        todo = find_todo(declared, chosen, output)
+        _save_frame(grid, declared, chosen, output)
     except ImportError as error:
         msg.fail("The experiments need the extra 'experiments'", str(error), exits=1)
     except (OSError, ValueError) as error:
@@ -60,24 +59,22 @@ def experiment(
     msg.good(f"All results are in {output}")
 
 
-def _save_declaration(grid: Path, output: Path) -> None:
-    """Keep the grid beside its results, which the report reads together."""
+def _save_frame(path: Path, grid: Grid, cells: list[Cell], output: Path) -> None:
+    """Put the grid's file and the gold beside the results, which the report reads together."""
+    from ..experiments.cell import dataset_gold
     from ..experiments.results import GRID_FILE
+    from ..experiments.runs import gold_path, save_json
     from ..files import file_written_aside
 
+    # First, so that nothing is written where the data are not at hand.
+    golds = [dataset_gold(grid, dataset) for dataset in sorted({cell.dataset for cell in cells})]
     with file_written_aside(output / GRID_FILE) as aside:
-        aside.write_bytes(grid.read_bytes())
+        aside.write_bytes(path.read_bytes())
+    for gold in golds:
+        save_json(gold, gold_path(output, gold.dataset, gold.split))
 
 
-def _save_gold(grid: Grid, cells: list[Cell], output: Path) -> None:
-    from ..experiments.cell import dataset_gold
-    from ..experiments.runs import gold_path, save_json
-
-    for dataset in sorted({cell.dataset for cell in cells}):
-        save_json(dataset_gold(grid, dataset), gold_path(output, dataset, grid.split))
-
-
-def _find_todo(grid: Grid, cells: list[Cell], output: Path) -> list[Cell]:
+def find_todo(grid: Grid, cells: list[Cell], output: Path) -> list[Cell]:
     """The cells that have no result of the same config and data."""
     from ..experiments.cell import hash_config, hash_data
     from ..experiments.runs import load_run, run_path

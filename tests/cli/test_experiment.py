@@ -23,6 +23,7 @@ import srsly
 from typer.testing import CliRunner, Result
 
 from spacy_vokens.cli import app
+from spacy_vokens.cli.experiment import find_todo
 from spacy_vokens.experiments.cell import hash_config, hash_data
 from spacy_vokens.experiments.grid import IMAGES, Cell, grid_cells, read_grid
 from spacy_vokens.experiments.runs import (
@@ -164,7 +165,8 @@ def test_the_cell_that_fails_is_named_with_its_log(finished: Finished) -> None:
     assert said(finished.result, "4 cells, 0 of them run before")
     assert said(finished.result, "1 cells failed")
     log = finished.work / f"{BROKEN}.log"
-    (row,) = [line for line in finished.result.output.split("\n") if line.startswith(BROKEN)]
+    at_once, row = [line for line in finished.result.output.split("\n") if line.startswith(BROKEN)]
+    assert at_once.startswith(f"{BROKEN} failed: ")
     assert row.split()[1] == str(log)
     assert row.endswith(log.read_text(encoding="utf-8").strip().split("\n")[-1])
     assert "training -> dropout -> rate" in row
@@ -209,6 +211,18 @@ def test_a_changed_override_runs_its_cells_again(
     found = load_run(run_path(copied, TEXT_ONLY))
     assert [step for step, _ in found.dev] == [0, 20]
     assert invoke(grid, copied, "--cells", PATTERN, "--work", work).exit_code == 0
+
+
+@pytest.mark.parametrize("field", ["config_sha256", "data_sha256", "split"])
+def test_a_result_of_something_else_is_no_result(
+    finished: Finished, copied: Path, field: str
+) -> None:
+    grid = read_grid(finished.grid)
+    cells = [cell for cell in grid_cells(grid) if cell.name in WORKING]
+    assert find_todo(grid, cells, copied) == []
+    path = run_path(copied, QUERY)
+    srsly.write_json(path, srsly.read_json(path) | {field: "other"})
+    assert [cell.name for cell in find_todo(grid, cells, copied)] == [QUERY]
 
 
 def test_a_cell_without_a_match_is_an_error(finished: Finished, tmp_path: Path) -> None:

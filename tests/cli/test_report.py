@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from spacy_vokens.cli.report import report
 from spacy_vokens.experiments import significance
 
-from ..experiments.made import write_runs
+from ..experiments.made import write_data, write_runs, write_runs_with_corpus
 from .conftest import said
 
 
@@ -33,6 +33,14 @@ def test_the_report_is_written_beside_the_runs_or_elsewhere(run, folder, tmp_pat
         assert (folder / name).read_bytes() == (tmp_path / "elsewhere" / name).read_bytes()
 
 
+def test_verified_scores_are_said_to_follow(run, tmp_path):
+    gold = write_data(tmp_path / "data")
+    folder = write_runs(tmp_path / "true", gold)
+    result = run(folder, "--verify", tmp_path / "data")
+    assert result.exit_code == 0
+    assert said(result, "The scores of all 6 runs follow from their entities")
+
+
 def test_verification_says_what_does_not_hold_and_writes_nothing(run, folder, tmp_path):
     (tmp_path / "twitter2017").mkdir()
     (tmp_path / "twitter2017" / "test.txt").write_text("Bonn\tB-LOC\n", encoding="utf-8")
@@ -51,6 +59,15 @@ def test_what_cannot_be_read_is_named(run, folder, tmp_path):
     result = run(tmp_path / "empty")
     assert result.exit_code == 1
     assert said(result, "has no grid.yml")
+
+
+def test_a_gallery_is_written_besides(run, tmp_path, vokenizer_path):
+    folder = write_runs_with_corpus(tmp_path, vokenizer_path)
+    result = run(folder, "--gallery", tmp_path / "new" / "cases.html")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "new" / "cases.html").read_text(encoding="utf-8")
+    assert "repaired: Ann Lee PER" in page
+    assert (folder / "report.md").exists()
 
 
 def test_a_gallery_needs_the_pictures(run, folder):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import spacy
 import srsly
+from spacy.tokens import Doc
 
+from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.experiments.gold import hash_docs, hash_tags
 from spacy_vokens.experiments.results import GRID_FILE
 from spacy_vokens.experiments.runs import Gold, Run, gold_path, run_path, save_json, score_run
 
@@ -115,3 +119,45 @@ def write_runs(folder: Path, gold: Gold | None = None, *, grid: dict | None = No
             run = make_run(gold, tagger, images, seed, misses=misses + seed, wrong=seed)
             save_json(run, run_path(folder, f"{gold.dataset}/{tagger}-{images}-{seed}"))
     return folder
+
+
+# What `make_gold` holds, as Twitter-2015 writes its types.
+WORDS = ["Bonn", "saw", "Ann", "Lee", "."]
+TAGS = ["B-LOC", "O", "B-PER", "I-PER", "O"]
+
+
+def write_data(folder: Path) -> Gold:
+    """The file that the gold was read from; returns the gold with its hash."""
+    sentences = [
+        f"IMGID:{i}.jpg\n" + "".join(f"{w}\t{t}\n" for w, t in zip(WORDS, TAGS, strict=True))
+        for i in range(12)
+    ]
+    (folder / "twitter2017").mkdir(parents=True)
+    (folder / "twitter2017" / "test.txt").write_text("\n".join(sentences), encoding="utf-8")
+    return make_gold(sha256=hash_tags([WORDS] * 12, [TAGS] * 12))
+
+
+def write_runs_with_corpus(folder: Path, vokenizer: Path) -> Path:
+    """Runs on a corpus whose every word has a voken, one name repaired and one harmed."""
+    nlp = spacy.load(vokenizer)
+    docs = []
+    for i in range(12):
+        doc = Doc(nlp.vocab, words=["Bonn", "<saw>", "Ann", "Lee", f"dog{i}"])
+        for token in doc:
+            token._.voken = "dog"
+        docs.append(doc)
+    save_docs(docs, folder / "test.spacy")
+    dataset = GRID["datasets"]["twitter2017"] | {
+        "test": str(folder / "test.spacy"),
+        "vokenizer": str(vokenizer),
+    }
+    grid = GRID | {"datasets": {"twitter2017": dataset}}
+    runs = write_runs(folder / "runs", make_gold(sha256=hash_docs(docs)), grid=grid)
+    # Text-only finds what the tagger with pictures misses, and the other way round.
+    path = runs / "twitter2017" / "text-only-none-0.json"
+    run = srsly.read_json(path)
+    for doc in range(4):
+        run["spans"][doc] = [[0, 1, "LOC"], [2, 4, "PER"]]
+    run["spans"][0][1] = [2, 3, "LOC"]
+    srsly.write_json(path, run)
+    return runs

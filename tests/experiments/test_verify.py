@@ -5,34 +5,21 @@ import json
 import pytest
 import srsly
 
-from spacy_vokens.experiments.gold import hash_tags
 from spacy_vokens.experiments.results import GRID_FILE, load_results
 from spacy_vokens.experiments.runs import run_path
 from spacy_vokens.experiments.verify import verify
 
-from .made import GRID, make_gold, write_runs
-
-# What `made.make_gold` holds, as Twitter-2015 writes its types.
-WORDS = ["Bonn", "saw", "Ann", "Lee", "."]
-TAGS = ["B-LOC", "O", "B-PER", "I-PER", "O"]
+from .made import GRID, write_data, write_runs
 
 
 @pytest.fixture
 def data(tmp_path):
-    folder = tmp_path / "data" / "twitter2017"
-    folder.mkdir(parents=True)
-    sentences = [
-        f"IMGID:{i}.jpg\n" + "".join(f"{w}\t{t}\n" for w, t in zip(WORDS, TAGS, strict=True))
-        for i in range(12)
-    ]
-    (folder / "test.txt").write_text("\n".join(sentences), encoding="utf-8")
-    return folder.parent
+    return tmp_path / "data"
 
 
 @pytest.fixture
-def folder(tmp_path):
-    gold = make_gold(sha256=hash_tags([WORDS] * 12, [TAGS] * 12))
-    return write_runs(tmp_path / "runs", gold)
+def folder(tmp_path, data):
+    return write_runs(tmp_path / "runs", write_data(data))
 
 
 def test_true_scores_hold(folder, data):

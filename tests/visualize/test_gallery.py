@@ -4,15 +4,13 @@ import re
 
 import pytest
 import spacy
-import srsly
 from spacy.tokens import Doc
 
 from spacy_vokens.corpus.docbin import save_docs
-from spacy_vokens.experiments.gold import hash_docs
 from spacy_vokens.experiments.results import load_results
 from spacy_vokens.visualize.gallery import Case, choose_cases, find_cases, render_gallery
 
-from ..experiments.made import GRID, make_gold, make_run, write_runs
+from ..experiments.made import make_gold, make_run, write_runs, write_runs_with_corpus
 
 GOLD = make_gold()
 
@@ -41,29 +39,7 @@ def test_as_many_repairs_as_harms_are_drawn(n_repairs, n_harms):
 
 @pytest.fixture
 def results(tmp_path, vokenizer_path):
-    """Runs on a corpus whose every word has a voken, one name repaired and one harmed."""
-    nlp = spacy.load(vokenizer_path)
-    docs = []
-    for i in range(12):
-        doc = Doc(nlp.vocab, words=["Bonn", "<saw>", "Ann", "Lee", f"dog{i}"])
-        for token in doc:
-            token._.voken = "dog"
-        docs.append(doc)
-    save_docs(docs, tmp_path / "test.spacy")
-    dataset = GRID["datasets"]["twitter2017"] | {
-        "test": str(tmp_path / "test.spacy"),
-        "vokenizer": str(vokenizer_path),
-    }
-    grid = GRID | {"datasets": {"twitter2017": dataset}}
-    folder = write_runs(tmp_path / "runs", make_gold(sha256=hash_docs(docs)), grid=grid)
-    # Text-only finds what the tagger with pictures misses, and the other way round.
-    path = folder / "twitter2017" / "text-only-none-0.json"
-    run = srsly.read_json(path)
-    for doc in range(4):
-        run["spans"][doc] = [[0, 1, "LOC"], [2, 4, "PER"]]
-    run["spans"][0][1] = [2, 3, "LOC"]
-    srsly.write_json(path, run)
-    return load_results(folder)
+    return load_results(write_runs_with_corpus(tmp_path, vokenizer_path))
 
 
 def test_the_page_shows_what_changed_with_the_pictures(results):
