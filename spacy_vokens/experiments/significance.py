@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from .runs import Spans
 
 DRAWS = 10_000
 CONFIDENCE = 0.95
-# Draws at a time: bounds the memory to some hundred megabytes for thousands of sentences.
+# Draws at a time: bounds the memory to some ten megabytes for thousands of sentences.
 BLOCK = 1000
 Matrix = NDArray[np.float64]
 
@@ -72,8 +73,8 @@ def mean_f1(arm: Arm, *, seed: int = 0) -> Estimate:
 
     seed: of the draws.
     """
-    of_sentences, of_runs = _generators(seed)
-    draws = [_resample(arm, w, of_runs) for w in _weights(len(arm.gold), of_sentences)]
+    rng = _runs_generator(seed)
+    draws = [_resample(arm, weights, rng) for weights in _weights(len(arm.gold), seed)]
     return _estimate(float(arm.f1.mean()), np.concatenate(draws))
 
 
@@ -99,11 +100,11 @@ def mean_label_scores(arms: Mapping[str, Arm], *, seed: int = 0) -> dict[str, Es
         return np.concatenate([f1, *((share * x).sum(axis=0, keepdims=True) for x in (p, r, f1))])
 
     values = scores(np.ones((1, gold.shape[1]))).mean(axis=(1, 2))
-    of_sentences, of_runs = _generators(seed)
+    rng = _runs_generator(seed)
     draws = []
-    for weights in _weights(gold.shape[1], of_sentences):
+    for weights in _weights(gold.shape[1], seed):
         drawn = scores(weights)
-        runs = of_runs.integers(drawn.shape[1], size=(1, *drawn.shape[1:]))
+        runs = rng.integers(drawn.shape[1], size=(1, *drawn.shape[1:]))
         draws.append(np.take_along_axis(drawn, runs, axis=1).mean(axis=1))
     names = [*arms, "P", "R", "F1"]
     return {
@@ -120,10 +121,10 @@ def difference(one: Arm, other: Arm, *, seed: int = 0) -> Estimate:
     raises ValueError: where the arms were not scored on the same gold entities.
     """
     _check_same_gold(one, other)
-    of_sentences, of_runs = _generators(seed)
+    rng = _runs_generator(seed)
     draws = [
-        _resample(one, weights, of_runs) - _resample(other, weights, of_runs)
-        for weights in _weights(len(one.gold), of_sentences)
+        _resample(one, weights, rng) - _resample(other, weights, rng)
+        for weights in _weights(len(one.gold), seed)
     ]
     return _estimate(float(one.f1.mean() - other.f1.mean()), np.concatenate(draws))
 
@@ -179,16 +180,25 @@ def _check_same_gold(one: Arm, other: Arm) -> None:
         raise ValueError("Runs can be compared only where they were scored on the same entities.")
 
 
-def _generators(seed: int) -> list[np.random.Generator]:
-    """What draws the sentences, and what draws the runs."""
-    return np.random.default_rng(seed).spawn(2)
-
-
-def _weights(n_sentences: int, rng: np.random.Generator) -> Iterator[Matrix]:
+def _weights(n_sentences: int, seed: int) -> Iterator[Matrix]:
     """How often each sentence is in each draw: blocks of (BLOCK, n_sentences)."""
+    drawn = _drawn_sentences(n_sentences, seed, DRAWS)
+    for start in range(0, DRAWS, BLOCK):
+        yield drawn[start : start + BLOCK].astype(float)
+
+
+# Every arm of a dataset is drawn alike, which takes longer than all that is done with the draws.
+@lru_cache(maxsize=2)
+def _drawn_sentences(n_sentences: int, seed: int, n_draws: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng([seed, 0])
     shares = np.full(n_sentences, 1 / n_sentences)
-    for _ in range(DRAWS // BLOCK):
-        yield rng.multinomial(n_sentences, shares, size=BLOCK).astype(float)
+    # No sentence is drawn more than some ten times.
+    return rng.multinomial(n_sentences, shares, size=n_draws).astype(np.uint8)
+
+
+def _runs_generator(seed: int) -> np.random.Generator:
+    """Draws the runs, apart from the sentences."""
+    return np.random.default_rng([seed, 1])
 
 
 def _resample(arm: Arm, weights: Matrix, rng: np.random.Generator) -> Matrix:
