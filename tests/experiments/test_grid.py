@@ -40,6 +40,9 @@ cells:
   - {dataset: tweets, tagger: text-only, images: none, seeds: 2}
   - {dataset: [tweets, posts], tagger: gated, images: [retrieved, query]}
   - {dataset: posts, tagger: gated, images: given, not_run: "no pictures at hand"}
+comparisons:
+  - {of: tweets/gated-retrieved, against: tweets/text-only-none, primary: true}
+  - {of: posts/gated-retrieved, against: tweets/gated-retrieved}
 """
 
 names = st.lists(st.sampled_from("xyz"), min_size=1, max_size=3)
@@ -174,6 +177,18 @@ def test_the_more_special_override_wins() -> None:
             "'dev' or 'test'.* 'all'",
         ),
         ("cells:\n", "cells: none\nothers:\n", "cells", "list.* 'none'"),
+        (
+            "of: posts/gated-retrieved",
+            "of: posts/gated-given",
+            "the grid",
+            "no cells are called 'posts/gated-given': there are posts/gated-query, ",
+        ),
+        (
+            "against: tweets/gated-retrieved",
+            "against: tweets/gated-query, primary: true",
+            "the grid",
+            "more than one comparison is primary",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(

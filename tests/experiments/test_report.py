@@ -70,6 +70,30 @@ def test_the_papers_figures_stand_beside_ours(folder):
     assert cells(markdown, "| twitter2017, test")[-1] == "723"
 
 
+def test_the_papers_other_models_stand_beside_ours_of_twitter2015(tmp_path):
+    gold = make_gold(dataset="twitter2015")
+    values = json.loads(json.dumps(GRID).replace("twitter2017", "twitter2015"))
+    values["datasets"]["not-begun"] = values["datasets"]["twitter2015"]
+    markdown, statistics = report_on(write_runs(tmp_path / "runs", gold, grid=values))
+    table = markdown.partition("the paper's Table 4")[2]
+    assert cells(table, "| RpBERT (the paper)") == ["RpBERT (the paper)", "given", "1", "74.40"]
+    row = cells(table, "| gated | permuted")
+    ours = statistics.label_scores["twitter2015"]["gated-permuted"]["F1"]
+    assert row[2] == "2"
+    assert row[3].startswith(f"{100 * ours.value:.2f} [")
+    assert "not-begun" not in markdown
+
+
+def test_runs_without_pictures_have_no_gates(folder):
+    for path in (folder / "twitter2017").glob("gated-*.json"):
+        path.unlink()
+    markdown, statistics = report_on(folder)
+    assert "Mean gate" not in markdown
+    plots = draw_plots(load_results(folder), statistics)
+    assert "twitter2017/gates.svg" not in plots
+    assert "twitter2017/f1.svg" in plots
+
+
 def test_a_dataset_that_is_not_the_papers_stands_alone(tmp_path):
     gold = make_gold(dataset="mine")
     grid = json.loads(json.dumps(GRID).replace("twitter2017", "mine"))
