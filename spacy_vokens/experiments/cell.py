@@ -107,8 +107,11 @@ def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
 
 def hash_config(grid: Grid, cell: Cell) -> str:
     """SHA-256 of the config and of what the cell overrides in it, but for paths and the seed."""
-    overrides = cell_overrides(grid, cell)
-    values = {name: v for name, v in overrides.items() if not name.startswith(("paths.", SEED))}
+    values = {
+        name: value
+        for name, value in cell_overrides(grid, cell).items()
+        if name != SEED and not name.startswith("paths.")
+    }
     return hash_json([load_config(grid.config, interpolate=False), values, cell.images])
 
 

@@ -30,7 +30,7 @@ def make_gold(
     return Gold(
         dataset=dataset,
         split=split,
-        sha256=hash_docs(docs),
+        sha256=hash_tags(words, tags),
         ids=[doc._.image_id for doc in docs],
         lengths=[len(doc) for doc in docs],
         strict=strict,
