@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-from collections import Counter
 from collections.abc import Callable, Iterable
 from html import escape
 
@@ -12,9 +10,9 @@ from spacy.tokens import Doc, Token
 from spacy.training import biluo_tags_to_spans, iob_to_biluo
 
 from .. import extensions  # noqa: F401  (registers the attributes that are read here)
-from ..images import decode
 from ..retrieval.picture import Picture
 from .frame import frame_page
+from .thumbnails import Thumbnails, count_of
 
 STYLE = """
 :root { --gate: #3d6fd9; }
@@ -94,79 +92,32 @@ def render_page(
     title: heading of the page.
     """
     docs = list(docs)
-    gallery = _Gallery(picture)
+    thumbnails = Thumbnails(picture)
     renderer = displacy.EntityRenderer()
-    figures = [_figure(doc, number, gallery, renderer) for number, doc in enumerate(docs, start=1)]
+    figures = [
+        _figure(doc, number, thumbnails, renderer) for number, doc in enumerate(docs, start=1)
+    ]
     body = BODY.format(
         title=escape(title),
-        counts=_counts(docs, gallery),
+        counts=_counts(docs, thumbnails),
         figures="\n".join(figures),
-        footer=gallery.attribution(),
+        footer=thumbnails.attribution(),
     )
-    return frame_page(title, STYLE + gallery.style(), body)
+    return frame_page(title, STYLE + thumbnails.style(), body)
 
 
-class _Gallery:
-    """The distinct pictures of a page, each embedded once as a CSS class."""
-
-    def __init__(self, picture: Callable[[str], Picture | None]) -> None:
-        self._picture = picture
-        self._classes: dict[str, str | None] = {}
-        self._thumbnails: list[bytes] = []
-        self._credits: Counter[tuple[str, str]] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._thumbnails)
-
-    def css_class(self, voken: str) -> str | None:
-        """The class that shows a picture, or None if the picture is not at hand."""
-        if voken not in self._classes:
-            self._classes[voken] = self._embed(self._picture(voken))
-        return self._classes[voken]
-
-    def _embed(self, picture: Picture | None) -> str | None:
-        if picture is None:
-            return None
-        try:
-            thumbnail = picture.thumbnail or decode.thumbnail(picture.open())
-        except (decode.PictureError, OSError):
-            return None
-        self._thumbnails.append(thumbnail)
-        self._credits[picture.source, picture.licence] += 1
-        return f"p{len(self._thumbnails)}"
-
-    def style(self) -> str:
-        return "".join(
-            f".p{number} {{ background-image: url(data:image/webp;base64,"
-            f"{base64.b64encode(thumbnail).decode('ascii')}); }}\n"
-            for number, thumbnail in enumerate(self._thumbnails, start=1)
-        )
-
-    def attribution(self) -> str:
-        if not self._credits:
-            return ""
-        items = "\n".join(
-            f"<li>{escape(source or 'source not stated')}: "
-            f"{escape(licence or 'licence not stated')} ({_number(count, 'picture')})</li>"
-            for (source, licence), count in sorted(self._credits.items())
-        )
-        return f"<footer>\n<h2>Pictures</h2>\n<ul>\n{items}\n</ul>\n</footer>"
-
-
-def _counts(docs: list[Doc], gallery: _Gallery) -> str:
+def _counts(docs: list[Doc], thumbnails: Thumbnails) -> str:
     words = [token for doc in docs for token in doc if not token.is_space]
     n_grounded = sum(token._.voken is not None for token in words)
     return (
-        f"{_number(len(docs), 'text')} · {_number(len(words), 'word')}, {n_grounded} of them with "
-        f"a voken · {_number(len(gallery), 'distinct picture')}"
+        f"{count_of(len(docs), 'text')} · {count_of(len(words), 'word')}, {n_grounded} of them "
+        f"with a voken · {count_of(len(thumbnails), 'distinct picture')}"
     )
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _figure(doc: Doc, number: int, gallery: _Gallery, renderer: displacy.EntityRenderer) -> str:
+def _figure(
+    doc: Doc, number: int, thumbnails: Thumbnails, renderer: displacy.EntityRenderer
+) -> str:
     settings = displacy.get_doc_settings(doc)
     caption = f"Text {number}"
     # Where displaCy looks for a title too.
@@ -175,7 +126,7 @@ def _figure(doc: Doc, number: int, gallery: _Gallery, renderer: displacy.EntityR
     if doc._.image_id is not None:
         caption += f" · came with picture {escape(doc._.image_id)}"
     if doc.text.strip():
-        words = "\n".join(_word(token, gallery, renderer) for token in doc if not token.is_space)
+        words = "\n".join(_word(token, thumbnails, renderer) for token in doc if not token.is_space)
         content = (
             f'{_marks(doc, renderer)}{_gold(doc, renderer)}\n<ol class="words">\n{words}\n</ol>'
         )
@@ -214,9 +165,9 @@ def _gold(doc: Doc, renderer: displacy.EntityRenderer) -> str:
     return f'\n<p class="gold">Gold:{items or " no entity"}</p>'
 
 
-def _word(token: Token, gallery: _Gallery, renderer: displacy.EntityRenderer) -> str:
+def _word(token: Token, thumbnails: Thumbnails, renderer: displacy.EntityRenderer) -> str:
     word = escape(token.text)
-    content = f'<span class="word" title="{word}">{word}</span>{_voken(token, gallery)}'
+    content = f'<span class="word" title="{word}">{word}</span>{_voken(token, thumbnails)}'
     if token._.visual_gate is not None:
         weight = f"{token._.visual_gate:.2f}"
         content += (
@@ -231,11 +182,11 @@ def _word(token: Token, gallery: _Gallery, renderer: displacy.EntityRenderer) ->
     return f'<li class="entity{inside}" style="--entity: {color}">{content}{label}</li>'
 
 
-def _voken(token: Token, gallery: _Gallery) -> str:
+def _voken(token: Token, thumbnails: Thumbnails) -> str:
     if token._.voken is None:
         return '<span class="picture none">no picture</span>'
     name = escape(token._.voken)
-    css_class = gallery.css_class(token._.voken)
+    css_class = thumbnails.css_class(token._.voken)
     if css_class is None:
         tile = f'<span class="picture none" title="{name}">picture not at hand</span>'
     else:
