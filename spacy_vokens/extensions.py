@@ -6,6 +6,10 @@
 | `Token._.voken_score` | float, None | relevance score of that image (paper, Eq. 1) |
 | `Token._.vokens` | list, None | the best images as `[id, score]`, where `top_k` is above 1 |
 | `Token._.visual_gate` | float, None | weight of the image in the token, 0 to 1 (paper, Eq. 5) |
+| `Token._.visual_attention` | list, None | images it attends to, `[id or None, weight]` (Eq. 6) |
+| `Span._.confidence` | float, None | probability that an entity has just this extent and label |
+| `Span._.voken` | str, None | of its tokens' images, the one of the best score (computed) |
+| `Span._.voken_score` | float, None | relevance score of that image (computed) |
 | `Doc._.image_id` | str, None | id of the picture that came with the document |
 | `Doc._.voken_index` | str, None | id of the vokens' index (`…-not-own`: `exclude_own`), `GIVEN` |
 | `Doc._.raw_tags` | list, None | the corpus's own BIO tags, ill-formed ones included |
@@ -17,11 +21,13 @@ retokenising.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from spacy.tokens import Doc, Token
+from spacy.tokens import Doc, Span, Token
 
-TOKEN_EXTENSIONS = ("voken", "voken_score", "vokens", "visual_gate")
+TOKEN_EXTENSIONS = ("voken", "voken_score", "vokens", "visual_gate", "visual_attention")
+SPAN_EXTENSIONS = ("confidence",)
 DOC_EXTENSIONS = ("image_id", "voken_index", "raw_tags")
 # `Doc._.voken_index` where the vokens are the document's own picture, of no index.
 GIVEN = "given"
@@ -29,10 +35,17 @@ GIVEN = "given"
 
 def install_extensions() -> None:
     """Register the attributes. Calling it again changes nothing."""
-    for holder, names in ((Token, TOKEN_EXTENSIONS), (Doc, DOC_EXTENSIONS)):
+    for holder, names in (
+        (Token, TOKEN_EXTENSIONS),
+        (Span, SPAN_EXTENSIONS),
+        (Doc, DOC_EXTENSIONS),
+    ):
         for name in names:
             if not holder.has_extension(name):
                 holder.set_extension(name, default=None)
+    for name in ("voken", "voken_score"):
+        if not Span.has_extension(name):
+            Span.set_extension(name, getter=partial(_of_best_token, name=name))
 
 
 def get_token_values(doc: Doc, name: str) -> list[Any]:
@@ -51,6 +64,15 @@ def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
     _user_data(doc).update(zip(keys, values, strict=True))
 
 
+def set_confidences(doc: Doc, spans: Sequence[Span], values: Sequence[float]) -> None:
+    """Set `Span._.confidence` of these spans of a document, and clear it of all others."""
+    data = _user_data(doc)
+    for key in [key for key in data if key[:2] == ("._.", "confidence")]:
+        del data[key]
+    for span, value in zip(spans, values, strict=True):
+        data["._.", "confidence", span.start_char, span.end_char] = value
+
+
 def index_pool(doc: Doc) -> str | None:
     """The first half of the hash of the pool that the document's vokens come from.
 
@@ -58,6 +80,16 @@ def index_pool(doc: Doc) -> str | None:
     """
     pool, dash, _ = (doc._.voken_index or "").partition("-")
     return pool if dash else None
+
+
+def _of_best_token(span: Span, name: str) -> Any:
+    """A voken's value, of the token whose voken has the best score; the first of several."""
+    grounded = [token for token in span if token._.voken is not None]
+    if not grounded:
+        return None
+    # The picture that came with a document has no score.
+    best = max(grounded, key=lambda token: token._.voken_score or 0.0)
+    return best._.get(name)
 
 
 def _user_data(doc: Doc) -> dict[Any, Any]:

@@ -9,9 +9,11 @@ from spacy.vocab import Vocab
 
 from spacy_vokens.extensions import (
     DOC_EXTENSIONS,
+    SPAN_EXTENSIONS,
     TOKEN_EXTENSIONS,
     get_token_values,
     install_extensions,
+    set_confidences,
     set_token_values,
 )
 
@@ -21,6 +23,7 @@ VALUES = {
     "voken_score": [0.5, None, -1.0, 0.0],
     "vokens": [[["a", 0.5], ["b", 0.25]], None, [["b", -1.0]], []],
     "visual_gate": [0.1, 0.0, 1.0, None],
+    "visual_attention": [[["a", 0.5], [None, 0.5]], None, [["b", 1.0]], []],
 }
 
 
@@ -40,6 +43,8 @@ def test_all_values_are_none_at_first(doc: Doc) -> None:
         assert get_token_values(doc, name) == [None] * 4
     for name in DOC_EXTENSIONS:
         assert getattr(doc._, name) is None
+    for name in (*SPAN_EXTENSIONS, "voken", "voken_score"):
+        assert getattr(doc[1:3]._, name) is None
     assert doc.user_data == {}
 
 
@@ -144,3 +149,24 @@ def test_parts_and_wholes_keep_what_spacy_keeps(doc: Doc) -> None:
     assert get_token_values(whole, "voken") == ["w", "s", "a", "c"] * 2
     assert part._.voken_index is None
     assert whole._.voken_index is None
+
+
+def test_confidences_are_of_these_spans_alone(doc: Doc) -> None:
+    set_confidences(doc, [doc[0:1], doc[1:3]], [0.25, 0.5])
+    assert [span._.confidence for span in (doc[0:1], doc[1:3], doc[0:3])] == [0.25, 0.5, None]
+    set_token_values(doc, "voken", VALUES["voken"])
+    set_confidences(doc, [doc[0:3]], [0.75])
+    assert [span._.confidence for span in (doc[0:1], doc[1:3], doc[0:3])] == [None, None, 0.75]
+    assert get_token_values(doc, "voken") == VALUES["voken"]
+    assert Doc(Vocab()).from_bytes(doc.to_bytes())[0:3]._.confidence == 0.75
+
+
+def test_a_spans_picture_is_its_tokens_best(doc: Doc) -> None:
+    set_token_values(doc, "voken", ["a", "b", None, "c"])
+    set_token_values(doc, "voken_score", [0.25, 0.5, None, -1.0])
+    spans = (doc[0:1], doc[0:3], doc[2:3], doc[2:4])
+    assert [span._.voken for span in spans] == ["a", "b", None, "c"]
+    assert [span._.voken_score for span in spans] == [0.25, 0.5, None, -1.0]
+    # The picture that came with a document has no score.
+    set_token_values(doc, "voken_score", [None] * 4)
+    assert (doc[0:3]._.voken, doc[0:3]._.voken_score) == ("a", None)

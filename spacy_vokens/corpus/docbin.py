@@ -157,10 +157,14 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_ranking(value: Any) -> bool:
+    return _is_attention(value) and all(image_id is not None for image_id, _ in value)
+
+
+def _is_attention(value: Any) -> bool:
     return isinstance(value, tuple) and all(
         isinstance(entry, tuple)
         and len(entry) == 2
-        and isinstance(entry[0], str)
+        and isinstance(entry[0], str | None)
         and _is_number(entry[1])
         for entry in value
     )
@@ -190,6 +194,8 @@ _VALUES: dict[str, Callable[[Any], bool]] = {
     "voken_score": _is_number,
     "vokens": _is_ranking,
     "visual_gate": _is_number,
+    "visual_attention": _is_attention,
+    "confidence": _is_number,
     "image_id": _is_text,
     "voken_index": _is_text,
     "raw_tags": _is_bio,

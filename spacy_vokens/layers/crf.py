@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from thinc.api import Model, xp2torch
 from thinc.types import Floats3d
 
@@ -14,7 +15,7 @@ from .torch_module import get_module, loss_and_gradients, torch_layer
 
 
 def crf_layer(n_labels: int) -> Model:
-    """A node that owns a `BioCrf`; use it through `decode` and `crf_loss`."""
+    """A node that owns a `BioCrf`; use it through the functions below."""
     return torch_layer(BioCrf(n_labels))
 
 
@@ -27,6 +28,28 @@ def decode(layer: Model, emissions: Floats3d, lengths: Sequence[int]) -> list[np
     scores = xp2torch(emissions)
     tags = get_module(layer).decode(scores, _mask(lengths, scores)).cpu().numpy()
     return [row[:length] for row, length in zip(tags, lengths, strict=True)]
+
+
+def span_probabilities(
+    layer: Model,
+    emissions: Floats3d,
+    lengths: Sequence[int],
+    spans: ArrayLike,
+    temperature: float = 1.0,
+) -> np.ndarray:
+    """The probability of each span to be an entity, as `BioCrf.span_probabilities` has it.
+
+    emissions, lengths: as for `decode`.
+    spans: (n, 4) of sentence, first word, the one after the last, and number of the label.
+    temperature: divides the score of every sequence.
+    returns: (n,), 0 to 1.
+    """
+    scores = xp2torch(emissions)
+    wanted = torch.as_tensor(np.asarray(spans, dtype=np.int64).reshape(-1, 4)).to(scores.device)
+    found = get_module(layer).span_probabilities(
+        scores, _mask(lengths, scores), wanted, temperature
+    )
+    return found.cpu().numpy()
 
 
 def crf_loss(

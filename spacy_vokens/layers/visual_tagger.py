@@ -90,6 +90,22 @@ def fit_fusion(model: Model) -> None:
         get_module(model.get_ref("head")).fusion.fit(torch.from_numpy(features))
 
 
+def attention_weights(model: Model, docs: list[Doc]) -> list[np.ndarray]:
+    """How much each word attends to the image of each word, of a fusion that attends.
+
+    docs: each with at least one token.
+    returns: (n_tokens, n_tokens) a document, of which every row sums to 1.
+    """
+    head = model.get_ref("head")
+    inputs = _head_inputs(model, docs, model.get_ref("tok2vec").predict(docs))
+    fusion = get_module(head).fusion.eval()
+    with torch.no_grad():
+        weights = fusion.attention_weights(*_to_torch(head.layers[0], inputs, False)[0].args)
+    return [
+        rows[: len(doc), : len(doc)] for doc, rows in zip(docs, weights.cpu().numpy(), strict=True)
+    ]
+
+
 def _init(model: Model, X: list[Doc] | None = None, Y: object = None) -> None:
     model.get_ref("tok2vec").initialize(X=X)
 
@@ -102,7 +118,26 @@ def _forward(
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
     rows = [row for row, doc in enumerate(docs) if len(doc)]
     lengths = [len(docs[row]) for row in rows]
-    words = ops.pad([vectors[row] for row in rows])
+    inputs = _head_inputs(model, [docs[row] for row in rows], [vectors[row] for row in rows])
+    (emissions, gates), backprop_head = model.get_ref("head")(inputs, is_train)
+
+    def backprop(d_emissions: Floats3d) -> list[Doc]:
+        d_words: list[Any] = ops.unpad(backprop_head(d_emissions), lengths)
+        d_vectors = [ops.alloc2f(0, vectors[0].shape[1]) for _ in docs]
+        for row, d_word in zip(rows, d_words, strict=True):
+            d_vectors[row] = d_word
+        return backprop_vectors(d_vectors)
+
+    return TaggerOutput(emissions, gates, rows, lengths), backprop
+
+
+def _head_inputs(model: Model, docs: list[Doc], vectors: list[Floats2d]) -> tuple[Any, ...]:
+    """What a fusion is called with: padded words, distinct images, rows of these, mask.
+
+    docs: each with at least one token; vectors: of their tokens.
+    """
+    ops = model.ops
+    words: Any = ops.pad(vectors)
     width = get_module(model.get_ref("head")).output.in_features
     if words.shape[2] != width:
         raise ValueError(
@@ -110,25 +145,15 @@ def _forward(
             f"{words.shape[2]}: another transformer has run last. Put the one that it was trained "
             "with right before it."
         )
-    mask = np.arange(words.shape[1]) < np.array(lengths)[:, None]
+    mask = np.arange(words.shape[1]) < np.array([len(doc) for doc in docs])[:, None]
     images: ImageFeatures | None = model.attrs["images"]
     if images is not None:
-        features, image_rows = images.lookup([docs[row] for row in rows])
+        features, image_rows = images.lookup(docs)
     else:
         features = np.zeros((0, 0), dtype=np.float32)
         image_rows = np.full(mask.shape, -1)
     arrays: list[Any] = [features, image_rows, mask]
-    inputs = (words, *map(ops.asarray, arrays))
-    (emissions, gates), backprop_head = model.get_ref("head")(inputs, is_train)
-
-    def backprop(d_emissions: Floats3d) -> list[Doc]:
-        d_words: list[Any] = ops.unpad(backprop_head(d_emissions), lengths)
-        d_vectors = [ops.alloc2f(0, words.shape[2]) for _ in docs]
-        for row, d_word in zip(rows, d_words, strict=True):
-            d_vectors[row] = d_word
-        return backprop_vectors(d_vectors)
-
-    return TaggerOutput(emissions, gates, rows, lengths), backprop
+    return (words, *map(ops.asarray, arrays))
 
 
 def _to_torch(

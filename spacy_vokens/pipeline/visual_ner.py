@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2VecListener
-from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path
@@ -19,18 +18,18 @@ from spacy.vocab import Vocab
 from spacy_transformers.layers.listener import TransformerListener
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..extensions import set_token_values
 from ..images.pool import ImagePool
-from ..layers.crf import crf_loss, decode
+from ..layers.crf import crf_loss, decode, span_probabilities
 from ..layers.frozen_tok2vec import enable_cache
 from ..layers.image_features import ImageFeatures
-from ..layers.visual_tagger import TaggerOutput, build_head, fit_fusion
-from ..metrics.ner import bio_tags, score_tags
+from ..layers.visual_tagger import TaggerOutput, attention_weights, build_head, fit_fusion
 from ..retrieval.index import VokenIndex
-from ..tagger.crf import MISSING, tag_set
+from ..tagger.crf import tag_set
 from .batches import batches_by_length
-from .entities import set_entities, tagged_entities
+from .entities import tag_numbers, tagged_spans
 from .file_pipe import FilePipe
+from .tag_scorer import score_ner
+from .tagged import Tagged
 
 logger = logging.getLogger(__name__)
 # The CRF scores every pair of tags, of which there are two a label.
@@ -62,6 +61,8 @@ upstream = "*"
     default_config={
         "model": Config().from_str(DEFAULT_CONFIG)["model"],
         "overwrite_entities": True,
+        "confidence": True,
+        "attention": False,
         "scorer": {"@scorers": "spacy-vokens.TagScorer.v1"},
     },
     default_score_weights={
@@ -73,59 +74,28 @@ upstream = "*"
     },
 )
 def make_visual_ner(
-    nlp: Language, name: str, model: Model, overwrite_entities: bool, scorer: Callable
+    nlp: Language,
+    name: str,
+    model: Model,
+    overwrite_entities: bool,
+    confidence: bool,
+    attention: bool,
+    scorer: Callable,
 ) -> VisualNer:
-    """Make the component `visual_ner`."""
-    return VisualNer(nlp.vocab, model, name, overwrite_entities=overwrite_entities, scorer=scorer)
-
-
-def make_tag_scorer() -> Callable[..., dict[str, Any]]:
-    """Make the scorer `spacy-vokens.TagScorer.v1`."""
-    return score_ner
-
-
-def score_ner(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-    """Precision, recall and F1 of the entities.
-
-    Documents that carry their corpus's own tags (`Doc._.raw_tags`) on their own tokens are scored
-    by these: `ents_p`, `ents_r`, `ents_f` and `ents_per_type` in the strict reading of ill-formed
-    tags, `ents_lenient_f` in the lenient one. Otherwise the scores are spaCy's own for entities.
-    """
-    examples = list(examples)
-    raw = [eg.reference._.raw_tags for eg in examples]
-    if not examples or any(
-        tags is None or len(tags) != len(eg.predicted)
-        for tags, eg in zip(raw, examples, strict=True)
-    ):
-        return get_ner_prf(examples)
-    scores = score_tags(raw, [bio_tags(eg.predicted) for eg in examples])
-    strict = scores["strict"]
-    return {
-        "ents_p": strict.overall.precision,
-        "ents_r": strict.overall.recall,
-        "ents_f": strict.overall.f1,
-        "ents_lenient_f": scores["lenient"].overall.f1,
-        "ents_per_type": {
-            label: {"p": counts.precision, "r": counts.recall, "f": counts.f1}
-            for label, counts in strict.per_type.items()
-        },
-    }
-
-
-@dataclass(frozen=True)
-class Tagged:
-    """What was found for one document.
-
-    tags: numbers by `tag_set`, (n_tokens,).
-    gates: weight of the image in each token, (n_tokens,); None without images.
-    """
-
-    tags: np.ndarray
-    gates: np.ndarray | None
+    """Make the component `visual_ner`; the settings are those of `VisualNer`."""
+    return VisualNer(
+        nlp.vocab,
+        model,
+        name,
+        overwrite_entities=overwrite_entities,
+        confidence=confidence,
+        attention=attention,
+        scorer=scorer,
+    )
 
 
 class VisualNer(FilePipe):
-    """Sets `Doc.ents`, and `Token._.visual_gate` where a fusion with images is used.
+    """Sets `Doc.ents`, `Span._.confidence` of each, and `Token._.visual_gate` with pictures.
 
     Images reach it as `Token._.voken`, set by `voken_retriever` or `given_image`, and are looked up
     in its own table of features. Without vokens it tags from the text, and says so once.
@@ -134,6 +104,9 @@ class VisualNer(FilePipe):
 
     overwrite_entities: whether `Doc.ents` become this component's. If False, the entities that are
         there stay, blocked tokens stay blocked, and found entities that touch neither are added.
+    confidence: whether to set `Span._.confidence` of the entities.
+    attention: whether to set `Token._.visual_attention`, where the fusion attends
+        (`VisualAttention`). It takes memory by the square of a document's length.
     """
 
     OPTIONAL_FILES = ("images",)
@@ -145,10 +118,14 @@ class VisualNer(FilePipe):
         name: str = "visual_ner",
         *,
         overwrite_entities: bool = True,
+        confidence: bool = True,
+        attention: bool = False,
         scorer: Callable[..., dict[str, Any]] | None = score_ner,
     ) -> None:
         super().__init__(vocab, model, name)
         self.overwrite_entities = overwrite_entities
+        self.confidence = confidence
+        self.attention = attention
         self.scorer = scorer
         self._said_no_vokens = False
 
@@ -161,6 +138,14 @@ class VisualNer(FilePipe):
     def label_data(self) -> list[str]:
         """What `spacy init labels` writes, and `initialize` takes as `labels`."""
         return list(self.labels)
+
+    @property
+    def temperature(self) -> float:
+        """What divides the scores of tag sequences before confidences are computed, 1 at first.
+
+        `spacy vokens calibrate` fits it.
+        """
+        return self.cfg.get("temperature", 1.0)
 
     @property
     def images(self) -> ImageFeatures | None:
@@ -255,7 +240,13 @@ class VisualNer(FilePipe):
 
     def get_loss(self, examples: list[Example], scores: TaggerOutput) -> tuple[float, Any]:
         """The CRF's negative log-likelihood averaged over documents, and its gradient."""
-        gold = [self._gold_tags(examples[row]) for row in scores.rows]
+        try:
+            gold = [tag_numbers(examples[row], self.labels) for row in scores.rows]
+        except KeyError as error:
+            raise ValueError(
+                f"{self.name} does not know the entity tag {error}: its labels are "
+                f"{', '.join(self.labels)}. Initialise it with all labels of the corpus."
+            ) from None
         return crf_loss(self.model.get_ref("crf"), scores.emissions, gold)
 
     # Recognition
@@ -270,26 +261,59 @@ class VisualNer(FilePipe):
         self._require_head()
         self._require_upstream(docs)
         uses_images = self.model.attrs["fusion"].uses_images
-        nothing = np.zeros(0)
-        found = [Tagged(nothing.astype(np.int64), nothing if uses_images else None) for _ in docs]
+        attends = self.attention and hasattr(self.model.attrs["fusion"], "attention_weights")
+        found = [Tagged(np.zeros(0, dtype=np.int64)) for _ in docs]
         if uses_images:
             self._tell_of_missing_vokens(docs)
         for batch in batches_by_length(docs):
-            output = self.model.predict([docs[i] for i in batch])
+            batch_docs = [docs[i] for i in batch]
+            output = self.model.predict(batch_docs)
             tags = decode(self.model.get_ref("crf"), output.emissions, output.lengths)
-            gates = self.model.ops.to_numpy(output.gates)
-            for i, doc_tags, doc_gates in zip(batch, tags, gates, strict=True):
-                kept = doc_gates[: len(doc_tags)] if uses_images else None
-                found[i] = Tagged(doc_tags, kept)
+            nones = [None] * len(batch)
+            gates = self.model.ops.to_numpy(output.gates) if uses_images else nones
+            spans = [tagged_spans(row) for row in tags]
+            confidences = self._probabilities(output, spans) if self.confidence else nones
+            attention = attention_weights(self.model, batch_docs) if attends else nones
+            for i, row, gate, confidence, weights in zip(
+                batch, tags, gates, confidences, attention, strict=True
+            ):
+                kept = gate[: len(row)] if uses_images else None
+                found[i] = Tagged(row, kept, confidence, weights)
         return found
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
-        """Write entities and gates to the documents."""
+        """Write entities, confidences, gates and attention to the documents."""
         for doc, found in zip(docs, scores, strict=True):
-            entities = tagged_entities(doc, found.tags, self.labels)
-            set_entities(doc, entities, overwrite=self.overwrite_entities)
-            if found.gates is not None:
-                set_token_values(doc, "visual_gate", found.gates.tolist())
+            found.write_to(doc, self.labels, overwrite=self.overwrite_entities)
+
+    def span_probabilities(
+        self, docs: Sequence[Doc], spans: Sequence[Sequence[tuple[int, int, str]]]
+    ) -> list[np.ndarray]:
+        """The probability of spans to be entities, found or not.
+
+        docs: documents that what the component listens to has run on.
+        spans: (start, end, label) of the spans of each document.
+        returns: (n_spans,) a document.
+        raises ValueError: for a label that the component does not have.
+        """
+        numbers = {label: number for number, label in enumerate(self.labels)}
+        if unknown := {label for row in spans for *_, label in row} - set(numbers):
+            raise ValueError(
+                f"{self.name} does not know the label {min(unknown)!r}: its labels are "
+                f"{', '.join(self.labels)}."
+            )
+        self._require_head()
+        self._require_upstream(docs)
+        found = [np.zeros(0) for _ in docs]
+        for batch in batches_by_length(docs):
+            wanted = [
+                np.array([(start, end, numbers[label]) for start, end, label in spans[i]])
+                for i in batch
+            ]
+            output = self.model.predict([docs[i] for i in batch])
+            for i, values in zip(batch, self._probabilities(output, wanted), strict=True):
+                found[i] = values
+        return found
 
     # Images
 
@@ -356,25 +380,21 @@ class VisualNer(FilePipe):
             return
         if len(labels) > MAX_LABELS:
             raise ValueError(f"cfg.json: {len(labels)} labels are more than {MAX_LABELS}.")
+        if not isinstance(self.temperature, float) or not 0 < self.temperature < math.inf:
+            raise ValueError(f"cfg.json: temperature must be above 0, found {self.temperature!r}.")
         width, image_width = self.get_width("width"), self.get_width("image_width")
         build_head(self.model, width, image_width, len(labels))
 
     # Helpers
 
-    def _gold_tags(self, example: Example) -> list[int]:
-        """Tag numbers by the reference's entities; `MISSING` where it says nothing."""
-        numbers: dict[str | None, int] = {None: MISSING, "O": 0}
-        for i, tag in enumerate(tag_set(self.labels)[1:], start=1):
-            prefix, label = tag.split("-", 1)
-            for biluo_prefix in "BU" if prefix == "B" else "IL":
-                numbers[f"{biluo_prefix}-{label}"] = i
-        try:
-            return [numbers[tag] for tag in example.get_aligned_ner()]
-        except KeyError as error:
-            raise ValueError(
-                f"{self.name} does not know the entity tag {error}: its labels are "
-                f"{', '.join(self.labels)}. Initialise it with all labels of the corpus."
-            ) from None
+    def _probabilities(self, output: TaggerOutput, spans: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Of spans (n, 3) of each of the output's documents, all of which have tokens."""
+        counts = [len(rows) for rows in spans]
+        numbered = [(row, *span) for row, found in enumerate(spans) for span in found.tolist()]
+        values = span_probabilities(
+            self.model.get_ref("crf"), output.emissions, output.lengths, numbered, self.temperature
+        )
+        return np.split(values, np.cumsum(counts)[:-1])
 
     def _require_head(self) -> None:
         if not self.model.has_ref("crf"):
@@ -385,7 +405,7 @@ class VisualNer(FilePipe):
                 "whole. Where they are not wanted, use NoFusion."
             )
 
-    def _require_upstream(self, docs: list[Doc]) -> None:
+    def _require_upstream(self, docs: Sequence[Doc]) -> None:
         """Where nothing has run that it listens to, a listener gives zeros and says nothing."""
         layers = {type(node) for node in self.model.walk()}
         for doc in filter(len, docs):

@@ -84,12 +84,15 @@ class GatedFusion(NoFusion):
         rows: torch.Tensor,
         mask: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        projected = self.project(self.standardize(images))
-        # Row -1 takes the last entry.
-        seen = torch.cat([projected, self.no_image.unsqueeze(0)])[rows]
-        seen = self.attend(words, self.dropout(seen), mask)
+        seen = self.attend(words, self.dropout(self.see(images, rows)), mask)
         gate = torch.sigmoid(self.gate(torch.cat([words, seen], dim=-1)))
         return (1 - gate) * words + gate * seen, gate.squeeze(-1)
+
+    def see(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """W g of every word's image, or the vector of no image: (batch, words, width)."""
+        projected = self.project(self.standardize(images))
+        # Row -1 takes the last entry.
+        return torch.cat([projected, self.no_image.unsqueeze(0)])[rows]
 
     def attend(self, words: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Each word sees its own image only."""
@@ -120,6 +123,21 @@ class VisualAttention(GatedFusion):
     def attend(self, words: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Each word sees a mixture of the sentence's images."""
         return self.attention(words, seen, seen, key_padding_mask=~mask, need_weights=False)[0]
+
+    def attention_weights(
+        self,
+        words: torch.Tensor,
+        images: torch.Tensor,
+        rows: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> torch.Tensor:
+        """How much each word attends to the image of each word, averaged over the heads.
+
+        The arguments are those of `forward`.
+        returns: (batch, words, words); the second axis is the attending one, and sums to 1.
+        """
+        seen = self.see(images, rows)
+        return self.attention(words, seen, seen, key_padding_mask=~mask)[1]
 
 
 class TaggerHead(nn.Module):

@@ -14,10 +14,12 @@ from spacy.training import Example
 from spacy.util import registry
 from torch import nn
 
-from spacy_vokens.extensions import get_token_values
+from spacy_vokens.extensions import get_token_values, set_token_values
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.metrics.ner import bio_tags
-from spacy_vokens.pipeline.visual_ner import Tagged, score_ner
+from spacy_vokens.pipeline.entities import tag_numbers
+from spacy_vokens.pipeline.tag_scorer import score_ner
+from spacy_vokens.pipeline.tagged import Tagged
 from spacy_vokens.tagger.fusion import NoFusion
 
 LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96}
@@ -112,7 +114,7 @@ def test_odd_words_are_learned_and_tagged(make_tagger: Make) -> None:
     assert np.isfinite(losses["visual_ner"])
     doc = Doc(nlp.vocab, words=ODD_WORDS)
     nlp.get_pipe("visual_ner").set_annotations(
-        [doc], [Tagged(np.array([1, 2] * (len(ODD_WORDS) // 2)), None)]
+        [doc], [Tagged(np.array([1, 2] * (len(ODD_WORDS) // 2)))]
     )
     label = nlp.get_pipe("visual_ner").labels[0]
     assert [(ent.start, ent.end, ent.label_) for ent in doc.ents] == [
@@ -142,7 +144,7 @@ def test_tokens_need_not_be_the_references(make_tagger: Make) -> None:
     reference = Doc(nlp.vocab, words=["anna", "in", "paris"], ents=["B-PER", "O", "B-LOC"])
     predicted = Doc(nlp.vocab, words=["an", "na", "in", "paris"], spaces=[False, True, True, True])
     example = Example(predicted, reference)
-    assert nlp.get_pipe("visual_ner")._gold_tags(example) == [3, 4, 0, 1]
+    assert tag_numbers(example, nlp.get_pipe("visual_ner").labels) == [3, 4, 0, 1]
     assert nlp.update([example], sgd=nlp.create_optimizer())["visual_ner"] > 0
 
 
@@ -415,3 +417,94 @@ def test_a_frozen_encoder_of_its_own_runs_once_a_document(
         nlp.update(examples, sgd=optimizer)
     (cache,) = (c for node in tagger.model.walk() if (c := node.attrs.get("cache")) is not None)
     assert len(cache) == len(examples)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_confidences_are_the_probabilities_of_the_entities(
+    make_tagger: Make, tagged_examples: Examples, fusion: str
+) -> None:
+    nlp = make_tagger(fusion, steps=20)
+    ner = nlp.get_pipe("visual_ner")
+    docs = list(nlp.pipe([eg.predicted for eg in tagged_examples(nlp)] + [Doc(nlp.vocab)]))
+    spans = [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in docs]
+    assert any(spans)
+    assert spans[-1] == []
+    confidences = [[ent._.confidence for ent in doc.ents] for doc in docs]
+    assert all(0 < value <= 1 for row in confidences for value in row)
+    # One document at a time, as the enumeration that the CRF's test holds them against.
+    for doc, row, expected in zip(docs, spans, confidences, strict=True):
+        (alone,) = ner.span_probabilities([doc], [row])
+        assert alone.tolist() == pytest.approx(expected, abs=1e-5)
+    # What excludes an entity shares the certainty with it.
+    doc = docs[0]
+    (both,) = ner.span_probabilities([doc], [[(0, 1, "PER"), (0, 1, "LOC")]])
+    assert both.sum() <= 1 + 1e-9
+    with pytest.raises(ValueError, match="does not know the label 'FOOD': its labels are LOC, PER"):
+        ner.span_probabilities([doc], [[(0, 1, "FOOD")]])
+
+
+def test_confidences_stay_out_of_the_way(make_tagger: Make, tagged_examples: Examples) -> None:
+    nlp = make_tagger("GatedFusion", steps=60)
+    ner = nlp.get_pipe("visual_ner")
+    doc = nlp(Doc(nlp.vocab, words=["anna", "in", "paris", "!"]))
+    other, _ = nlp.pipe([doc.copy(), Doc(nlp.vocab)], n_process=2, batch_size=1)
+    for copy in (other, Doc(nlp.vocab).from_bytes(doc.to_bytes())):
+        values = [ent._.confidence for ent in copy.ents]
+        assert values == pytest.approx([ent._.confidence for ent in doc.ents])
+    # An entity of another component keeps its place, and gets no probability of ours.
+    doc.ents = [doc[0:1]]
+    doc.ents = [spacy.tokens.Span(doc, 0, 2, label="EVENT")]
+    ner.overwrite_entities = False
+    ner(doc)
+    assert [(ent.label_, ent._.confidence is None) for ent in doc.ents] == [
+        ("EVENT", True),
+        ("LOC", False),
+    ]
+    assert doc[0:1]._.confidence is None, "of the entity that was found there before"
+    ner.confidence = False
+    plain = nlp(Doc(nlp.vocab, words=["anna", "in", "paris", "!"]))
+    assert [ent._.confidence for ent in plain.ents] == [None, None]
+
+
+def test_temperature_is_stored_and_makes_less_certain(make_tagger: Make) -> None:
+    nlp = make_tagger("NoFusion", steps=60)
+    ner = nlp.get_pipe("visual_ner")
+    before = [ent._.confidence for ent in nlp("anna in paris !").ents]
+    ner.cfg["temperature"] = 3.0
+    other = reload(nlp)
+    assert other.get_pipe("visual_ner").temperature == 3.0
+    after = [ent._.confidence for ent in other("anna in paris !").ents]
+    assert len(before) == len(after) == 2
+    assert all(b < a for a, b in zip(before, after, strict=True))
+    for wrong in (0.0, -1.0, "1", float("inf"), float("nan")):
+        ner.cfg["temperature"] = wrong
+        with pytest.raises(ValueError, match="temperature must be above 0"):
+            ner.build_layers()
+
+
+def test_attention_names_the_pictures(make_tagger: Make) -> None:
+    nlp = make_tagger("VisualAttention", steps=2)
+    ner = nlp.get_pipe("visual_ner")
+    docs = [Doc(nlp.vocab, words=["a", "cat", "and", "cat", "dog"]), Doc(nlp.vocab, words=["dog"])]
+    for doc, vokens in zip(docs, ([None, "cat", None, "cat", "dog"], ["dog"]), strict=True):
+        set_token_values(doc, "voken", vokens)
+    assert [token._.visual_attention for token in nlp(docs[0].copy())] == [None] * 5
+    ner.attention = True
+    together = list(nlp.pipe([doc.copy() for doc in docs] + [Doc(nlp.vocab)]))
+    for doc, batched in zip(docs, together, strict=False):
+        for token in batched:
+            weights = [weight for _, weight in token._.visual_attention]
+            assert sum(weights) == pytest.approx(1, abs=1e-5), "all distinct images are shown"
+            assert weights == sorted(weights, reverse=True)
+            assert {image for image, _ in token._.visual_attention} == {t._.voken for t in batched}
+        alone = nlp(doc.copy())
+        for one, other in zip(alone, batched, strict=True):
+            assert dict(one._.visual_attention) == pytest.approx(
+                dict(other._.visual_attention), abs=1e-4
+            )
+    # With the images exchanged for none, all attention goes there.
+    for token in nlp(Doc(nlp.vocab, words=["a", "cat"])):
+        assert token._.visual_attention == [[None, pytest.approx(1)]]
+    gated = make_tagger("GatedFusion")
+    gated.get_pipe("visual_ner").attention = True
+    assert [token._.visual_attention for token in gated("a cat")] == [None, None]

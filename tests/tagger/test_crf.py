@@ -133,3 +133,89 @@ def test_invalid_gold_is_all_but_impossible() -> None:
     mask = torch.ones(1, 2, dtype=torch.bool)
     assert crf(emissions, torch.tensor([[0, 2]]), mask).item() > 1000
     assert math.isfinite(crf(emissions, torch.tensor([[1, 2]]), mask).item())
+
+
+def entities_in(path: tuple[int, ...]) -> set[tuple[int, int, int]]:
+    """The (start, end, type) of a valid path."""
+    found, start = set(), None
+    for place, tag in enumerate((*path, 0)):
+        if start is not None and (tag == 0 or tag % 2):
+            found.add((start, place, (path[start] - 1) // 2))
+            start = None
+        if tag % 2:
+            start = place
+    return found
+
+
+def all_spans(length: int) -> list[tuple[int, int, int]]:
+    return [
+        (start, end, label)
+        for start in range(length)
+        for end in range(start + 1, length + 1)
+        for label in range(len(LABELS))
+    ]
+
+
+@given(
+    seed=st.integers(0, 999),
+    length=st.integers(1, 4),
+    scale=st.sampled_from([0.1, 1.0, 20.0]),
+    temperature=st.sampled_from([0.5, 1.0, 3.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_span_probabilities_equal_enumeration(
+    seed: int, length: int, scale: float, temperature: float
+) -> None:
+    torch.manual_seed(seed)
+    crf = make_crf()
+    # Padding, which must not count.
+    emissions = torch.randn(2, length + 2, len(TAGS)) * scale
+    mask = torch.arange(length + 2) < torch.tensor([[length + 2], [length]])
+    paths = enumerate_paths(crf, emissions[1, :length])
+    weights = {path: score / temperature for path, score in paths.items()}
+    total = log_sum(list(weights.values()))
+    spans = all_spans(length)
+    found = crf.span_probabilities(
+        emissions, mask, torch.tensor([(1, *span) for span in spans]), temperature
+    )
+    for span, probability in zip(spans, found.tolist(), strict=True):
+        having = [score for path, score in weights.items() if span in entities_in(path)]
+        assert probability == pytest.approx(math.exp(log_sum(having) - total), abs=1e-5)
+
+
+def test_span_probabilities_of_long_sentences_and_of_no_span() -> None:
+    torch.manual_seed(5)
+    crf = make_crf()
+    n = 3000
+    emissions = torch.randn(1, n, len(TAGS)) * 10
+    mask = torch.ones(1, n, dtype=torch.bool)
+    # Nothing but the two names of one type and O in between has any weight.
+    emissions[0, :, 0] += 1000
+    emissions[0, [0, n - 1], 1] += 3000
+    spans = torch.tensor([(0, 0, 1, 0), (0, n - 1, n, 0), (0, 0, n, 0), (0, 5, 7, 1)])
+    assert crf.span_probabilities(emissions, mask, spans).tolist() == pytest.approx([1, 1, 0, 0])
+    assert crf.span_probabilities(emissions, mask, spans[:0]).tolist() == []
+    # One word of three thousand is a name or not by a few units of a score of millions.
+    emissions[0, 5] = torch.tensor([0.0, 2.0, -900, -900, -900])
+    crf.crf.transitions.data.zero_()
+    expected = math.exp(2) / (1 + math.exp(2))
+    found = crf.span_probabilities(emissions, mask, torch.tensor([(0, 5, 6, 0)]))
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_span_probabilities_of_the_best_path_are_those_of_decoding() -> None:
+    """A sharp model's entities are the decoded ones, with certainty."""
+    torch.manual_seed(6)
+    crf = make_crf()
+    emissions = torch.randn(4, 6, len(TAGS))
+    lengths = [6, 1, 4, 2]
+    mask = torch.arange(6) < torch.tensor(lengths).unsqueeze(1)
+    tags = crf.decode(emissions, mask)
+    spans = [
+        (row, *span)
+        for row, length in enumerate(lengths)
+        for span in entities_in(tuple(tags[row, :length].tolist()))
+    ]
+    assert spans
+    found = crf.span_probabilities(emissions, mask, torch.tensor(spans), temperature=1e-3)
+    assert found.tolist() == pytest.approx([1.0] * len(spans), abs=1e-6)
