@@ -151,7 +151,7 @@ def test_packages_say_what_they_are(profile: str) -> None:
 def test_steps_override_settings_that_the_configs_have(project: dict) -> None:
     for command in project["commands"]:
         for script in command["script"]:
-            if "spacy train" in script:
+            if "-m spacy train " in script:
                 config = load_config(ROOT / shlex.split(script)[4])
                 for name in options(script):
                     if "." in name:

@@ -10,6 +10,7 @@ from spacy.cli._util import app as spacy_app
 from typer import Typer
 from wasabi import msg
 
+from .calibrate import calibrate
 from .convert import convert
 from .embed_images import embed_images
 from .evaluate import evaluate
@@ -32,6 +33,7 @@ for command in (
     vokenize,
     search,
     evaluate,
+    calibrate,
     table,
     experiment,
     report,

@@ -287,12 +287,17 @@ class VisualNer(FilePipe):
             found.write_to(doc, self.labels, overwrite=self.overwrite_entities)
 
     def span_probabilities(
-        self, docs: Sequence[Doc], spans: Sequence[Sequence[tuple[int, int, str]]]
+        self,
+        docs: Sequence[Doc],
+        spans: Sequence[Sequence[tuple[int, int, str]]],
+        *,
+        temperature: float | None = None,
     ) -> list[np.ndarray]:
         """The probability of spans to be entities, found or not.
 
         docs: documents that what the component listens to has run on.
         spans: (start, end, label) of the spans of each document.
+        temperature: in place of the component's own.
         returns: (n_spans,) a document.
         raises ValueError: for a label that the component does not have.
         """
@@ -311,7 +316,9 @@ class VisualNer(FilePipe):
                 for i in batch
             ]
             output = self.model.predict([docs[i] for i in batch])
-            for i, values in zip(batch, self._probabilities(output, wanted), strict=True):
+            for i, values in zip(
+                batch, self._probabilities(output, wanted, temperature), strict=True
+            ):
                 found[i] = values
         return found
 
@@ -387,12 +394,18 @@ class VisualNer(FilePipe):
 
     # Helpers
 
-    def _probabilities(self, output: TaggerOutput, spans: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _probabilities(
+        self, output: TaggerOutput, spans: Sequence[np.ndarray], temperature: float | None = None
+    ) -> list[np.ndarray]:
         """Of spans (n, 3) of each of the output's documents, all of which have tokens."""
         counts = [len(rows) for rows in spans]
         numbered = [(row, *span) for row, found in enumerate(spans) for span in found.tolist()]
         values = span_probabilities(
-            self.model.get_ref("crf"), output.emissions, output.lengths, numbered, self.temperature
+            self.model.get_ref("crf"),
+            output.emissions,
+            output.lengths,
+            numbered,
+            self.temperature if temperature is None else temperature,
         )
         return np.split(values, np.cumsum(counts)[:-1])
 

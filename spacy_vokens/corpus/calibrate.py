@@ -1,0 +1,71 @@
+"""Fit the temperature of a tagger's confidences, and measure what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from tqdm import tqdm
+
+from ..metrics.calibration import calibration_error, log_loss
+from ..metrics.ner import gold_tags, strict_spans
+from ..pipeline.visual_ner import VisualNer
+
+# From a quarter to four times, in steps of 9 %; 1 is among them.
+TEMPERATURES = np.geomspace(0.25, 4.0, 33).tolist()
+
+
+@dataclass(frozen=True)
+class Found:
+    """The entities that a pipeline found in a corpus.
+
+    docs: as the pipeline left them.
+    spans: (start, end, label) of each document's entities.
+    is_right: (n_entities,), whether the corpus has the entity, by the strict reading of its tags.
+    """
+
+    docs: list[Doc]
+    spans: list[list[tuple[int, int, str]]]
+    is_right: np.ndarray
+
+    def confidences(self, ner: VisualNer, temperature: float) -> np.ndarray:
+        """Probability of every entity at a temperature, (n_entities,)."""
+        found = ner.span_probabilities(self.docs, self.spans, temperature=temperature)
+        return np.concatenate(found)
+
+    def measure(self, ner: VisualNer, temperature: float) -> dict[str, float]:
+        """Calibration at a temperature: `ece`, `log_loss`, and the mean `confidence`."""
+        values = self.confidences(ner, temperature)
+        return {
+            "ece": calibration_error(values, self.is_right),
+            "log_loss": log_loss(values, self.is_right),
+            "confidence": float(values.mean()),
+        }
+
+
+def find_entities(nlp: Language, examples: Iterable[Example]) -> Found:
+    """Run a pipeline over examples as `Corpus` yields them."""
+    examples = list(examples)
+    stream = nlp.pipe(example.predicted for example in examples)
+    docs = list(tqdm(stream, total=len(examples), unit=" docs", disable=None, leave=False))
+    spans = [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in docs]
+    gold = [set(strict_spans(gold_tags(example.reference))) for example in examples]
+    is_right = [span in wanted for row, wanted in zip(spans, gold, strict=True) for span in row]
+    return Found(docs, spans, np.array(is_right, dtype=bool))
+
+
+def fit_temperature(ner: VisualNer, found: Found) -> float:
+    """The one of `TEMPERATURES` at which the confidences of the entities have the least log loss.
+
+    The component's own where there is no entity. One number for all scores cannot change which
+    entities are found (Guo et al. 2017).
+    """
+    if not len(found.is_right):
+        return ner.temperature
+    progress = tqdm(TEMPERATURES, unit=" temperatures", disable=None, leave=False)
+    losses = [log_loss(found.confidences(ner, t), found.is_right) for t in progress]
+    return TEMPERATURES[int(np.argmin(losses))]

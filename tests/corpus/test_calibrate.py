@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from spacy_vokens.corpus.calibrate import TEMPERATURES, find_entities, fit_temperature
+from spacy_vokens.metrics.calibration import log_loss
+
+
+@pytest.fixture(scope="module")
+def nlp(make_tagger):
+    return make_tagger("GatedFusion", steps=60)
+
+
+@pytest.fixture
+def ner(nlp):
+    return nlp.get_pipe("visual_ner")
+
+
+def test_one_temperature_changes_nothing() -> None:
+    assert pytest.approx(1.0) in TEMPERATURES
+    assert all(a < b for a, b in itertools.pairwise(TEMPERATURES))
+
+
+def test_found_entities_are_held_against_the_strict_reading(nlp, tagged_examples) -> None:
+    examples = tagged_examples(nlp)
+    found = find_entities(nlp, examples)
+    assert found.spans[0] == [(0, 1, "PER"), (2, 3, "LOC")]
+    assert found.is_right.tolist() == [True] * 5
+    # The corpus's own tags decide, ill-formed as they are.
+    examples[0].reference._.raw_tags = ["I-PER", "O", "B-LOC", "O"]
+    examples = [
+        Example(Doc(nlp.vocab, words=[t.text for t in eg.reference]), eg.reference)
+        for eg in examples
+    ]
+    assert find_entities(nlp, examples).is_right.tolist() == [False] + [True] * 4
+
+
+def test_the_temperature_has_the_least_loss_and_changes_no_entity(
+    nlp, ner, tagged_examples
+) -> None:
+    examples = tagged_examples(nlp)
+    # A gold that it is wrong about in two of five.
+    for row in (0, 1):
+        examples[row].reference._.raw_tags = ["O"] * len(examples[row].reference)
+    found = find_entities(nlp, examples)
+    assert found.is_right.sum() == 2
+    temperature = fit_temperature(ner, found)
+    assert temperature > 1, "it was surer than it may be"
+    losses = [found.measure(ner, t)["log_loss"] for t in TEMPERATURES]
+    assert min(losses) == losses[TEMPERATURES.index(temperature)]
+    assert ner.temperature == 1.0, "it is for the caller to set"
+    values = found.confidences(ner, temperature)
+    assert found.measure(ner, temperature) == {
+        "ece": pytest.approx(found.measure(ner, temperature)["ece"]),
+        "log_loss": pytest.approx(log_loss(values, found.is_right)),
+        "confidence": pytest.approx(values.mean()),
+    }
+
+
+def test_without_entities_the_temperature_stays(nlp, ner) -> None:
+    reference = Doc(nlp.vocab, words=["the", "red", "dog"], ents=["O"] * 3)
+    found = find_entities(nlp, [Example(Doc(nlp.vocab, words=["the", "red", "dog"]), reference)])
+    assert found.is_right.shape == (0,)
+    assert found.is_right.dtype == bool
+    assert fit_temperature(ner, found) == ner.temperature
+    assert found.confidences(ner, 1.0).shape == (0,)
+    assert isinstance(found.confidences(ner, 1.0), np.ndarray)
