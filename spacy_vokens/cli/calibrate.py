@@ -37,8 +37,8 @@ def calibrate(
     from ..corpus.calibrate import find_entities, fit_temperature
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file, sole_writer
+    from ..pipeline.loading import find_tagger
     from ..pipeline.save import save_pipeline
-    from ..pipeline.visual_ner import VisualNer
     from .device import use_device
 
     use_device(gpu_id)
@@ -47,7 +47,7 @@ def calibrate(
             from ..visualize.reliability import draw_reliability
         with sole_writer(output):
             nlp = spacy.load(model)
-            ner = next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, VisualNer)), None)
+            ner = find_tagger(nlp)
             if ner is None:
                 raise ValueError(f"{model} has no visual_ner.")
             found, rows = {}, []

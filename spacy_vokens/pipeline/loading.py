@@ -1,4 +1,4 @@
-"""Find the retriever of a pipeline, and load a pipeline that has one."""
+"""Find the retriever and the tagger of a pipeline, and load a pipeline that has one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from pathlib import Path
 import spacy
 from spacy.language import Language
 
+from .visual_ner import VisualNer
 from .voken_retriever import VokenRetriever
 
 
 def find_retriever(nlp: Language) -> VokenRetriever | None:
     """The first retriever of a pipeline, by whatever name; None where it has none."""
     return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, VokenRetriever)), None)
+
+
+def find_tagger(nlp: Language) -> VisualNer | None:
+    """The first `visual_ner` of a pipeline, by whatever name; None where it has none."""
+    return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, VisualNer)), None)
 
 
 def load_with_retriever(model: str | Path) -> tuple[Language, VokenRetriever]:

@@ -1,0 +1,213 @@
+"""Whether the pictures mattered: a tagger's entities with other pictures, or with none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..corpus.readers import blank_copy
+from ..extensions import get_token_values, set_token_values
+from ..metrics.ner import Span
+from ..pipeline.entities import tagged_entities
+from ..pipeline.loading import find_retriever, find_tagger
+from ..pipeline.visual_ner import VisualNer
+
+# Less than this is no difference that a reader should think about.
+SMALL = 0.05
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the tagger says of an entity's place, with certain pictures.
+
+    probability: of the very entity, 0 to 1, found or not.
+    found: the entities found that share a word with it.
+    """
+
+    probability: float
+    found: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A reading with another picture for one word.
+
+    token: number of the word.
+    voken: id of the picture.
+    score: its relevance score for the word.
+    """
+
+    token: int
+    voken: str
+    score: float
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An entity, and what becomes of it with other pictures.
+
+    span: (start, end, label).
+    with_pictures, without: readings with the words' vokens, and with none.
+    random: readings with pictures drawn at random, a draw each.
+    alternatives: readings with one word's voken exchanged for its next best ones.
+    """
+
+    span: Span
+    with_pictures: Reading
+    without: Reading
+    random: tuple[Reading, ...]
+    alternatives: tuple[Alternative, ...]
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the entity is found with its pictures."""
+        return self.span in self.with_pictures.found
+
+    @property
+    def verdict(self) -> str:
+        """In a few words, whether the pictures mattered."""
+        gain = self.with_pictures.probability - self.without.probability
+        if not self.is_found:
+            return "found only without pictures"
+        if self.span not in self.without.found:
+            return "found only with pictures"
+        if self.random:
+            by_chance = np.mean([reading.probability for reading in self.random])
+            if abs(gain) >= SMALL and abs(self.with_pictures.probability - by_chance) < SMALL:
+                return f"random pictures {'raise' if gain > 0 else 'lower'} it as much"
+        if gain >= SMALL:
+            return "its pictures speak for it"
+        if gain <= -SMALL:
+            return "its pictures speak against it"
+        return "the text alone says as much"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A document as the pipeline left it, and the evidence of its entities.
+
+    evidence: of the entities found with the pictures, in order, then of those found only without.
+    """
+
+    doc: Doc
+    evidence: list[Evidence]
+
+
+def explain(
+    nlp: Language, doc: Doc | str, *, n_random: int = 20, top_k: int = 5, seed: int = 0
+) -> Explanation:
+    """Hold the entities of a document against what other pictures would make of them.
+
+    The words and what the transformer says of them stay; what changes are the images that
+    `visual_ner` sees. Random pictures are drawn from its own table, one for every word that has a
+    voken.
+
+    doc: a text, or a document that the pipeline has not seen.
+    n_random: draws of random pictures.
+    top_k: pictures a word to try, its own among them. None are tried without a retriever.
+    seed: of the draws.
+    raises ValueError: where the pipeline has no `visual_ner`.
+    """
+    ner = find_tagger(nlp)
+    if ner is None:
+        raise ValueError(f"There is no visual_ner to explain among {', '.join(nlp.pipe_names)}.")
+    doc = nlp(doc)
+    if not len(doc):
+        return Explanation(doc, [])
+    own = get_token_values(doc, "voken")
+    nothing: list[str | None] = [None] * len(doc)
+    (found, bare) = _found(ner, [_with_vokens(doc, own), _with_vokens(doc, nothing)])
+    spans = list(dict.fromkeys([*found, *bare]))
+    if not spans:
+        return Explanation(doc, [])
+    draws = _draw(ner, own, n_random, seed) if any(own) else []
+    exchanged = _next_best(nlp, doc, own, spans, top_k)
+    variants = [own, nothing, *draws]
+    for token, voken, _ in exchanged:
+        variants.append([*own[:token], voken, *own[token + 1 :]])
+    copies = [_with_vokens(doc, vokens) for vokens in variants]
+    probabilities = ner.span_probabilities(copies, [spans] * len(copies))
+    entities = _found(ner, copies)
+    evidence = []
+    for number, (start, end, label) in enumerate(spans):
+        readings = [
+            Reading(
+                float(values[number]),
+                tuple(other for other in others if other[0] < end and other[1] > start),
+            )
+            for values, others in zip(probabilities, entities, strict=True)
+        ]
+        first_exchanged = 2 + len(draws)
+        evidence.append(
+            Evidence(
+                (start, end, label),
+                readings[0],
+                readings[1],
+                tuple(readings[2:first_exchanged]),
+                tuple(
+                    Alternative(token, voken, score, reading)
+                    for (token, voken, score), reading in zip(
+                        exchanged, readings[first_exchanged:], strict=True
+                    )
+                    if start <= token < end
+                ),
+            )
+        )
+    return Explanation(doc, evidence)
+
+
+def _with_vokens(doc: Doc, vokens: Sequence[str | None]) -> Doc:
+    """The document, and what the transformer left with it, with other vokens."""
+    copy = blank_copy(doc)
+    set_token_values(copy, "voken", vokens)
+    return copy
+
+
+def _found(ner: VisualNer, docs: list[Doc]) -> list[list[Span]]:
+    """The entities of each document, whatever the component would do with those there."""
+    return [
+        [(e.start, e.end, e.label_) for e in tagged_entities(doc, tagged.tags, ner.labels)]
+        for doc, tagged in zip(docs, ner.predict(docs), strict=True)
+    ]
+
+
+def _draw(
+    ner: VisualNer, own: list[str | None], n_random: int, seed: int
+) -> list[list[str | None]]:
+    """Random pictures in the place of the vokens; none for a tagger without pictures."""
+    if ner.images is None:
+        return []
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(len(ner.images.ids), size=(n_random, len(own)))
+    return [
+        [
+            None if voken is None else ner.images.ids[row]
+            for voken, row in zip(own, draw, strict=True)
+        ]
+        for draw in rows.tolist()
+    ]
+
+
+def _next_best(
+    nlp: Language, doc: Doc, own: list[str | None], spans: list[Span], top_k: int
+) -> list[tuple[int, str, float]]:
+    """For each grounded word of an entity its next best pictures: (word, picture, score)."""
+    retriever = find_retriever(nlp)
+    if retriever is None or retriever.index is None:
+        return []
+    tokens = sorted({token for start, end, _ in spans for token in range(start, end) if own[token]})
+    if not tokens:
+        return []
+    (queries,) = retriever.queries([doc])
+    ids, scores = retriever.index.search(queries[tokens], top_k)
+    return [
+        (token, voken, float(score))
+        for token, of_token, its_scores in zip(tokens, ids, scores, strict=True)
+        for voken, score in zip(of_token, its_scores, strict=True)
+        if voken is not None and voken != own[token]
+    ]
