@@ -15,6 +15,7 @@ from .convert import convert
 from .embed_images import embed_images
 from .evaluate import evaluate
 from .experiment import experiment
+from .explain import explain
 from .index import index
 from .report import report
 from .search import search
@@ -38,6 +39,7 @@ for command in (
     experiment,
     report,
     visualize,
+    explain,
     shrink,
 ):
     app.command(command.__name__.replace("_", "-"))(command)

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from wasabi import msg
+
+
+class Only(str, Enum):
+    """Which documents."""
+
+    errors = "errors"
+    flips = "flips"
+
+
+class Style(str, Enum):
+    """How they are shown."""
+
+    ent = "ent"
+    vokens = "vokens"
 
 
 def visualize(
@@ -25,12 +40,26 @@ def visualize(
         int | None,
         typer.Option(help="Draw the documents at random by this seed, not the first ones"),
     ] = None,
+    only: Annotated[
+        Only | None,
+        typer.Option(
+            help="Those with errors against the corpus's entities, or whose entities flip "
+            "without the pictures"
+        ),
+    ] = None,
+    style: Annotated[
+        Style, typer.Option(help="Entities alone, or each word with its picture as well")
+    ] = Style.vokens,
+    top_k: Annotated[
+        int, typer.Option("--top-k", "-k", min=1, help="Pictures of a word, seen on hovering")
+    ] = 5,
     title: Annotated[str, typer.Option(help="Heading of the page")] = "Words and their pictures",
 ) -> None:
     """Show texts with their entities and, under each word, its picture, score and gate.
 
-    The page is one file that needs no network. Pictures whose licence does not allow storing them
-    with the pipeline are read from their own place, where this machine has them.
+    Entities that the corpus has stand beside those found. The page is one file that needs no
+    network. Pictures whose licence does not allow storing them with the pipeline are read from
+    their own place, where this machine has them.
     """
     import spacy
     from tqdm import tqdm
@@ -38,17 +67,31 @@ def visualize(
     from ..extensions import get_token_values
     from ..files import file_written_aside
     from ..pipeline.loading import find_retriever
-    from ..visualize.documents import choose_documents, read_documents
-    from ..visualize.page import render_page
+    from ..visualize.documents import choose_documents, find_documents, read_documents
+    from ..visualize.render import to_html
 
     try:
         nlp = spacy.load(model)
-        docs = choose_documents(read_documents(file, nlp), limit, sample_seed)
-        docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
         retriever = find_retriever(nlp)
         if retriever is None:
             msg.warn(f"{model} has no voken_retriever: the page shows no pictures.")
-        page = render_page(docs, retriever.picture if retriever else _no_picture, title=title)
+        else:
+            retriever.top_k = top_k
+            # A vokenized corpus has the best one only.
+            retriever.overwrite = True
+        docs = read_documents(file, nlp)
+        if only is None:
+            docs = choose_documents(docs, limit, sample_seed)
+            docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
+        else:
+            docs = find_documents(nlp, docs, only.value, limit, sample_seed)
+        page = to_html(
+            docs,
+            style.value,
+            pictures=retriever.picture if retriever else _no_picture,
+            page=True,
+            options={"title": title},
+        )
         with file_written_aside(output) as aside:
             aside.write_text(page, encoding="utf-8")
     except (ImportError, OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from functools import cached_property
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 import srsly
@@ -23,6 +24,19 @@ from .picture import Picture
 META_KEYS = ("pool_hash", "encoder", "weights_sha256", "picture_root")
 # They all install the module `faiss`.
 FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-cuda")
+
+
+# Those that are loaded, for whoever holds nothing but a document with vokens.
+_loaded: WeakSet[VokenIndex] = WeakSet()
+
+
+def find_index(mark: str) -> VokenIndex | None:
+    """The loaded index that `Doc._.voken_index` names; None where it is not loaded."""
+    pool, _, keys = mark.partition("-")
+    index_id = f"{pool}-{keys.partition('-')[0]}"
+    # The pool first: a name asks for a hash of all keys.
+    candidates = [index for index in _loaded if index.meta["pool_hash"][:16] == pool]
+    return next((index for index in candidates if index.id == index_id), None)
 
 
 class VokenIndex:
@@ -59,6 +73,7 @@ class VokenIndex:
         self.records = records
         self.thumbnails = thumbnails
         self.meta = meta
+        _loaded.add(self)
 
     @classmethod
     def from_pool(cls, pool: ImagePool, keys: NDArray[np.floating]) -> VokenIndex:

@@ -113,9 +113,7 @@ def explain(
     seed: of the draws.
     raises ValueError: where the pipeline has no `visual_ner`.
     """
-    ner = find_tagger(nlp)
-    if ner is None:
-        raise ValueError(f"There is no visual_ner to explain among {', '.join(nlp.pipe_names)}.")
+    ner = _tagger(nlp)
     doc = nlp(doc)
     if not len(doc):
         return Explanation(doc, [])
@@ -159,6 +157,23 @@ def explain(
             )
         )
     return Explanation(doc, evidence)
+
+
+def found_without_pictures(nlp: Language, docs: Sequence[Doc]) -> list[list[Span]]:
+    """The entities that a pipeline's tagger finds in documents without their pictures.
+
+    docs: as the pipeline left them.
+    raises ValueError: where the pipeline has no `visual_ner`.
+    """
+    return _found(_tagger(nlp), [_with_vokens(doc, [None] * len(doc)) for doc in docs])
+
+
+def _tagger(nlp: Language) -> VisualNer:
+    ner = find_tagger(nlp)
+    if ner is None:
+        components = ", ".join(nlp.pipe_names) or "no component"
+        raise ValueError(f"There is no visual_ner to explain among {components}.")
+    return ner
 
 
 def _with_vokens(doc: Doc, vokens: Sequence[str | None]) -> Doc:

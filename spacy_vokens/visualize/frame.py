@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from html import escape
 
-STYLE = """
-:root { color-scheme: light dark; --page: #f6f5f2; --card: #fff; --ink: #1c1b1a; --quiet: #66625c;
-  --line: #e3e0da; }
-@media (prefers-color-scheme: dark) { :root { --page: #141517; --card: #1e2023; --ink: #eceae6;
-  --quiet: #a5a19a; --line: #34373c; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1rem 3rem; background: var(--page); color: var(--ink);
+# Declarations, for an element that wants them.
+LIGHT = "--page: #f6f5f2; --card: #fff; --ink: #1c1b1a; --quiet: #66625c; --line: #e3e0da;"
+DARK = "--page: #141517; --card: #1e2023; --ink: #eceae6; --quiet: #a5a19a; --line: #34373c;"
+STYLE = f"""
+:root {{ color-scheme: light dark; {LIGHT} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {DARK} }} }}
+* {{ box-sizing: border-box; }}
+body {{ margin: 0 auto; padding: 2rem 1rem 3rem; background: var(--page); color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial,
-  "Liberation Sans", sans-serif; }
+  "Liberation Sans", sans-serif; }}
 """
 
 PAGE = """<!DOCTYPE html>

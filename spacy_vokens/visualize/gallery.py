@@ -20,7 +20,7 @@ from ..experiments.runs import Gold, Run
 from ..extensions import set_token_values
 from ..metrics.ner import Span as Entity
 from ..pipeline.loading import load_with_retriever
-from .page import render_page
+from .render import to_html
 
 N_CASES = 10
 
@@ -67,7 +67,7 @@ def render_gallery(results: Results, *, seed: int = 0) -> str:
         f"of each {len(chosen) // 2} are shown"
     )
     shown = [_annotated(docs[case.doc].copy(), case, one, other) for case in chosen]
-    return render_page(shown, retriever.picture, title=title)
+    return to_html(shown, pictures=retriever.picture, page=True, options={"title": title})
 
 
 def find_cases(gold: Gold, one: Run, other: Run) -> Iterator[Case]:

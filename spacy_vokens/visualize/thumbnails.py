@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from html import escape
 
 from ..images import decode
 from ..retrieval.picture import Picture
+
+STYLE = """
+.picture { width: 4.25rem; height: 4.25rem; margin: .35rem 0 .3rem; border-radius: .55rem;
+  display: grid; place-items: center; text-align: center; line-height: 1.2; }
+.shown { background: #fff center / contain no-repeat; border: 1px solid var(--line);
+  -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+.none { border: 1px dashed var(--line); font-size: .7rem; padding: .3rem; }
+footer { margin-top: 1.5rem; color: var(--quiet); font-size: .8rem; }
+footer h2 { margin: 0; font-size: .9rem; color: var(--ink); }
+footer ul { margin: .25rem 0 0; padding-inline-start: 1.2rem; }
+"""
 
 
 class Thumbnails:
@@ -17,17 +29,28 @@ class Thumbnails:
     def __init__(self, picture: Callable[[str], Picture | None]) -> None:
         self._picture = picture
         self._classes: dict[str, str | None] = {}
-        self._thumbnails: list[bytes] = []
+        self._thumbnails: dict[str, bytes] = {}
         self._credits: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
-        return len(self._thumbnails)
+        return self._credits.total()
 
     def css_class(self, voken: str) -> str | None:
         """The class that shows a picture, or None if the picture is not at hand."""
         if voken not in self._classes:
             self._classes[voken] = self._embed(self._picture(voken))
         return self._classes[voken]
+
+    def tile(self, voken: str) -> str:
+        """An element that shows a picture, or says that it is not at hand."""
+        name = escape(voken)
+        css_class = self.css_class(voken)
+        if css_class is None:
+            return f'<span class="picture none" title="{name}">picture not at hand</span>'
+        return (
+            f'<span class="picture shown {css_class}" role="img" aria-label="picture {name}" '
+            f'title="{name}"></span>'
+        )
 
     def _embed(self, picture: Picture | None) -> str | None:
         if picture is None:
@@ -36,16 +59,18 @@ class Thumbnails:
             thumbnail = picture.thumbnail or decode.thumbnail(picture.open())
         except (decode.PictureError, OSError):
             return None
-        self._thumbnails.append(thumbnail)
+        # By its content, since several outputs of a notebook share one page.
+        css_class = f"p{hashlib.sha256(thumbnail).hexdigest()[:16]}"
+        self._thumbnails[css_class] = thumbnail
         self._credits[picture.source, picture.licence] += 1
-        return f"p{len(self._thumbnails)}"
+        return css_class
 
     def style(self) -> str:
-        """The CSS of the classes."""
-        return "".join(
-            f".p{number} {{ background-image: url(data:image/webp;base64,"
+        """The CSS of the classes, of tiles and of the footer."""
+        return STYLE + "".join(
+            f".{css_class} {{ background-image: url(data:image/webp;base64,"
             f"{base64.b64encode(thumbnail).decode('ascii')}); }}\n"
-            for number, thumbnail in enumerate(self._thumbnails, start=1)
+            for css_class, thumbnail in self._thumbnails.items()
         )
 
     def attribution(self) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from spacy_vokens.cli.visualize import visualize
 from spacy_vokens.extensions import set_token_values
 from spacy_vokens.pipeline import loading
 from spacy_vokens.retrieval.picture import Picture
+
+from .conftest import said
 
 app = typer.Typer()
 app.command()(visualize)
@@ -120,3 +123,49 @@ def test_missing_model_is_named(tmp_path):
     assert result.exit_code == 1
     assert "no_such_model" in result.output
     assert not (tmp_path / "page.html").exists()
+
+
+def test_only_errors_and_flips(vokens, pipeline_path, tmp_path):
+    """Of four sentences one is tagged other than the corpus says, and none without pictures."""
+    nlp = spacy.load(pipeline_path)
+    docs = [Doc(nlp.vocab, words=text.split()) for text in ("anna in paris", "the dog", "we see")]
+    for doc, tags in zip(docs, (["B-PER", "O", "B-LOC"], ["O", "B-LOC"], ["O", "O"]), strict=True):
+        doc.set_ents(list(Doc(nlp.vocab, words=[t.text for t in doc], ents=tags).ents))
+    found = [[ent.label_ for ent in nlp(Doc(nlp.vocab, words=[t.text for t in d])).ents]
+             for d in docs]  # fmt: skip
+    wrong = [n for n, d in enumerate(docs) if found[n] != [ent.label_ for ent in d.ents]]
+    assert 1 in wrong
+    corpus, page = tmp_path / "in.spacy", tmp_path / "page.html"
+    DocBin(store_user_data=True, docs=docs).to_disk(corpus)
+    result = vokens("visualize", pipeline_path, corpus, "-o", page, "--only", "errors")
+    assert result.exit_code == 0, result.output
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<figure") == len(wrong)
+    assert "missed" in html
+    result = vokens(
+        "visualize", pipeline_path, corpus, "-o", page, "--only", "flips", "--style", "ent"
+    )
+    assert result.exit_code == 0, result.output
+    html = page.read_text(encoding="utf-8")
+    assert html.count("without pictures:") == html.count("<figure")
+    assert 'class="words"' not in html
+
+
+def test_hovering_shows_the_best_pictures(vokens, pipeline_path, tmp_path):
+    (tmp_path / "a.txt").write_text("a cat")
+    for k in (1, 3):
+        page = tmp_path / f"{k}.html"
+        result = vokens("visualize", pipeline_path, tmp_path / "a.txt", "-o", page, "-k", k)
+        assert result.exit_code == 0, result.output
+        lists = re.findall(r'<ol class="more">(.*?)</ol>', page.read_text(encoding="utf-8"))
+        assert [html.count("<li>") for html in lists] == ([3, 3] if k == 3 else [])
+
+
+@pytest.mark.parametrize("only", ["errors", "flips"])
+def test_what_cannot_be_filtered_is_named(vokens, vokenizer_path, tmp_path, only):
+    (tmp_path / "a.txt").write_text("a cat")
+    result = vokens("visualize", vokenizer_path, tmp_path / "a.txt", "-o", tmp_path / "p.html",
+                    "--only", only)  # fmt: skip
+    assert result.exit_code == 1
+    reason = {"errors": "no entities of their own", "flips": "no visual_ner to explain"}[only]
+    assert said(result, reason)

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import io
 import re
+import sys
+import types
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,18 +17,18 @@ from PIL import Image
 from spacy import displacy
 from spacy.tokens import Doc, Span
 
-from spacy_vokens.extensions import set_token_values
+from spacy_vokens.extensions import set_confidences, set_token_values
 from spacy_vokens.files import sha256_file
 from spacy_vokens.retrieval.picture import Picture
-from spacy_vokens.visualize.page import render_page
+from spacy_vokens.visualize.render import render, to_html
 
 VOCAB = spacy.blank("en").vocab
 HOSTILE = """<script>alert("x")</script>'"&amp;<b onload='y'>{0}"""
 TAGS = (
     "html head meta title style body header h1 h2 p main figure figcaption div mark span ol ul li "
-    "b br footer"
+    "b br footer i"
 )
-ATTRIBUTES = "lang dir charset http-equiv content name class style title role aria-label"
+ATTRIBUTES = "lang dir charset http-equiv content name class style title role aria-label tabindex"
 
 
 class Page(HTMLParser):
@@ -100,6 +102,10 @@ def page_items(page):
     ][: len(page.having("word"))]
 
 
+def render_page(docs, pictures=None, style="vokens", **options):
+    return to_html(docs, style, pictures=pictures, page=True, options=options)
+
+
 def no_picture(voken):
     return None
 
@@ -137,7 +143,7 @@ def test_each_picture_is_embedded_once_and_asked_for_once():
     html = render_page(docs, picture)
 
     assert asked == ["cat", "dog"]
-    rules = re.findall(r"\.(p\d) \{ background-image: url\(data:image/webp;base64,(\S+)\)", html)
+    rules = re.findall(r"\.(p\w+) \{ background-image: url\(data:image/webp;base64,(\S+)\)", html)
     assert [base64.b64decode(data) for _, data in rules] == [
         pictures["cat"].thumbnail,
         pictures["dog"].thumbnail,
@@ -200,9 +206,106 @@ def test_gold_entities_stand_beside_the_predicted_ones():
         make_doc(words, raw_tags=tags),
         make_doc(words, raw_tags=["O"] * 4),
         make_doc(words),
+        make_doc(words, ents=[(0, 2, "PER"), (3, 4, "LOC")], raw_tags=tags),
+        make_doc(words, ents=[(0, 1, "PER")], raw_tags=tags),
     ]
     gold = [text for _, text in Page(render_page(docs, no_picture)).having("gold")]
-    assert gold == ["Gold:Tim Cook PERParis LOC", "Gold: no entity"]
+    assert gold == [
+        "Gold:Tim Cook PER missedParis LOC",
+        "Gold: no entity",
+        # Strictly, I-LOC after O begins nothing.
+        "Gold:Tim Cook PERParis LOC",
+        "Wrongly found:Paris LOC",
+        "Gold:Tim Cook PER missedParis LOC",
+        "Wrongly found:Tim PER",
+    ]
+
+
+def test_marks_tell_the_confidence():
+    doc = make_doc(["New", "York", "today"], ents=[(0, 2, "LOC"), (2, 3, "DATE")])
+    set_confidences(doc, [doc.ents[0]], [0.876])
+    marks = Page(render_page([doc], no_picture)).text("mark")
+    assert [text.split() for text in marks] == [["New", "York", "LOC", "0.88"], ["today", "DATE"]]
+
+
+def test_the_style_ent_has_no_words():
+    doc = make_doc(["New", "York"], ["cat", None], ents=[(0, 2, "LOC")], raw_tags=["O", "O"])
+    html = render_page([doc], {"cat": make_picture()}.get, "ent")
+    page = Page(html)
+    assert len(page.text("mark")) == 1
+    assert len(page.having("gold")) == 2
+    assert not page.having("word")
+    assert "data:image" not in html
+    assert "its voken" not in html
+
+
+def test_hovering_shows_all_pictures_of_a_word():
+    doc = make_doc(["cat", "sea"], ["a", "b"])
+    set_token_values(doc, "vokens", [[["a", 0.5], ["b", 0.25]], None])
+    page = Page(render_page([doc], {"a": make_picture("a"), "b": make_picture("b", "blue")}.get))
+    (more,) = page.having("more")
+    assert more[1] == "ar 0.50br 0.25"
+    words = [attrs for (tag, attrs) in page.elements if tag == "li" and "tabindex" in attrs]
+    assert len(words) == 1
+    shown = [attrs["aria-label"] for attrs, _ in page.having("shown")]
+    assert shown == ["picture a", "picture a", "picture b", "picture b"]
+
+
+def test_options_choose_labels_and_colors():
+    doc = make_doc(["Tim", "in", "Paris"], ents=[(0, 1, "PER"), (2, 3, "LOC")])
+    html = render_page([doc], no_picture, ents=["LOC"], colors={"LOC": "#123456"})
+    page = Page(html)
+    assert [text.split() for text in page.text("mark")] == [["Paris", "LOC"]]
+    assert [attrs["style"] for attrs, _ in page.having("entity") if "style" in attrs][-1:] == [
+        "--entity: #123456"
+    ]
+    with pytest.raises(ValueError, match="must be of colors, ents, title, found 'color'"):
+        render_page([doc], no_picture, color={})
+    with pytest.raises(ValueError, match="one of ent, vokens, found 'dep'"):
+        render_page([doc], no_picture, "dep")
+
+
+def test_pictures_are_those_of_the_loaded_index(vokenizer, make_vokenizer, make_pool):
+    doc = vokenizer("a cat !")
+    html = to_html(doc)
+    assert Page(html).having("shown")[-1][0]["title"] == "cat"
+    other = make_vokenizer()
+    other.get_pipe("voken_retriever").set_pool(make_pool(("cow", "hen"), seed=5))
+    elsewhere = other("a cat !")
+    assert {a["title"] for a, _ in Page(to_html(elsewhere)).having("shown")} <= {"cow", "hen"}
+    with pytest.raises(ValueError, match="come from 2 indexes"):
+        to_html([doc, elsewhere])
+    assert Page(to_html([doc, elsewhere], pictures=no_picture)).having("none")
+    doc._.voken_index = "0123456789abcdef-0123456789abcdef"
+    assert not Page(to_html(doc)).having("shown")
+
+
+def test_a_fragment_touches_nothing_but_itself():
+    html = to_html(make_doc(["sea"], ["cat"]), pictures={"cat": make_picture()}.get)
+    page = Page(html)
+    assert page.elements[0] == ("div", {"class": "vokens"})
+    assert "html" not in [tag for tag, _ in page.elements]
+    (style,) = page.text("style")
+    # One rule, in which all others are nested.
+    assert style.startswith(".vokens {")
+    depth, closed = 0, []
+    for place, letter in enumerate(style):
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        if letter == "}" and depth == 0:
+            closed.append(place)
+    assert closed == [len(style) - 1]
+
+
+def test_render_displays_in_a_notebook(monkeypatch):
+    shown = []
+    display = types.ModuleType("IPython.display")
+    display.HTML, display.display = str, shown.append
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    doc = make_doc(["sea"])
+    html = render(doc, jupyter=False)
+    assert html == to_html(doc)
+    assert render(doc, jupyter=True) is None
+    assert shown == [html]
 
 
 def test_document_without_anything_is_shown_as_text():

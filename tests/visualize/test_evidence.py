@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+
+import spacy
+from spacy.tokens import Doc
+
+from spacy_vokens.extensions import set_token_values
+from spacy_vokens.visualize.evidence import describe, evidence_html, render_explanation
+from spacy_vokens.visualize.explanation import Alternative, Evidence, Explanation, Reading
+
+from .test_render import HOSTILE, Page, make_picture
+
+SPAN = (1, 2, "PER")
+
+
+def make_explanation(word: str = "anna", label: str = "PER", voken: str = "cat") -> Explanation:
+    doc = Doc(spacy.blank("en").vocab, words=["see", word, "now"])
+    set_token_values(doc, "voken", [None, voken, None])
+    span = (1, 2, label)
+    evidence = Evidence(
+        span,
+        Reading(0.9, (span,)),
+        Reading(0.4, ()),
+        (Reading(0.5, (span,)), Reading(0.3, ((1, 3, "LOC"),))),
+        (Alternative(1, "dog", 0.25, Reading(0.7, ((1, 3, "LOC"),))),),
+    )
+    return Explanation(doc, [evidence])
+
+
+def test_a_row_a_reading() -> None:
+    pictures = {"cat": make_picture("cat"), "dog": make_picture("dog", "blue")}
+    page = Page(evidence_html(make_explanation(), pictures.get))
+    assert page.text("h2")[0] == "anna PER"
+    assert [text for _, text in page.having("verdict")] == ["Found only with pictures."]
+    cells = page.text("td")
+    rows = [cells[i : i + 3] for i in range(0, len(cells), 3)]
+    assert rows == [
+        ["its pictures", "0.90", "the same"],
+        ["no pictures", "0.40", "nothing"],
+        ["random pictures, 2 draws", "0.40 (0.30 to 0.50)", "found in 1"],
+        ["anna: dog, r 0.25", "0.70", "anna now LOC"],
+    ]
+    assert [attrs["aria-label"] for attrs, _ in page.having("shown")] == [
+        "picture cat",
+        "picture dog",
+    ]
+    bars = [attrs["style"] for attrs, _ in page.having("probability")]
+    assert bars == ["--weight: 90%", "--weight: 40%", "--weight: 40%", "--weight: 70%"]
+    assert "Emoji: CC BY-SA 4.0 (2 pictures)" in page.text("footer")[0]
+
+
+def test_without_entities_or_pictures() -> None:
+    doc = Doc(spacy.blank("en").vocab, words=["see"])
+    page = Page(render_explanation(Explanation(doc, [])))
+    assert page.text("section") == ["No entity is found, with pictures or without."]
+    explanation = make_explanation()
+    # Of no loaded index.
+    assert not Page(evidence_html(explanation)).having("shown")
+
+
+def test_nothing_reaches_the_page_unescaped() -> None:
+    explanation = make_explanation(HOSTILE, HOSTILE, HOSTILE)
+    html = render_explanation(explanation, {HOSTILE: make_picture(HOSTILE, source=HOSTILE)}.get)
+    assert "<script" not in html
+    page = Page(html)
+    assert page.text("h2")[0] == f"{HOSTILE} {HOSTILE}"
+    assert page.having("shown")[0][0]["title"] == HOSTILE
+    assert not re.search(r"<b on", html)
+
+
+def test_what_is_found_in_words() -> None:
+    explanation = make_explanation()
+    (evidence,) = explanation.evidence
+    assert describe(Reading(0.5, (SPAN,)), evidence, explanation) == "the same"
+    assert describe(Reading(0.5, ()), evidence, explanation) == "nothing"
+    both = Reading(0.5, ((0, 1, "LOC"), SPAN))
+    assert describe(both, evidence, explanation) == "see LOC, anna PER"
