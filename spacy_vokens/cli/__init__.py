@@ -15,6 +15,7 @@ from .embed_images import embed_images
 from .evaluate import evaluate
 from .experiment import experiment
 from .index import index
+from .pool_map import pool_map
 from .report import report
 from .search import search
 from .select_images import select_images
@@ -36,6 +37,7 @@ for command in (
     experiment,
     report,
     visualize,
+    pool_map,
     shrink,
 ):
     app.command(command.__name__.replace("_", "-"))(command)

@@ -23,7 +23,7 @@ header p { margin: .35rem 0 0; color: var(--quiet); max-width: 46rem; }
 header .counts { color: var(--ink); font-weight: 600; }
 figure { margin: 1.25rem 0 0; padding: 1rem clamp(.7rem, 3vw, 1.25rem) 1.25rem;
   background: var(--card); border: 1px solid var(--line); border-radius: .9rem; }
-figcaption, .gold, .empty, footer { color: var(--quiet); font-size: .8rem; }
+figcaption, .gold, .empty { color: var(--quiet); font-size: .8rem; }
 figcaption, .gold, .word { overflow-wrap: anywhere; }
 .entities { font-size: 1.1rem; overflow-wrap: anywhere; }
 .entities mark { display: inline-block; max-width: 100%; color: #1c1b1a; }
@@ -44,20 +44,12 @@ figcaption, .gold, .word { overflow-wrap: anywhere; }
   border-end-start-radius: 0; }
 li:has(+ .inside) .word { margin-inline-end: -.3rem; border-start-end-radius: 0;
   border-end-end-radius: 0; }
-.picture { width: 4.25rem; height: 4.25rem; margin: .35rem 0 .3rem; border-radius: .55rem;
-  display: grid; place-items: center; text-align: center; line-height: 1.2; }
-.shown { background: #fff center / contain no-repeat; border: 1px solid var(--line);
-  -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-.none { border: 1px dashed var(--line); font-size: .7rem; padding: .3rem; }
 .gate { margin-top: auto; }
 .bar { width: 4.25rem; height: .3rem; margin-top: .15rem; border-radius: .15rem;
   background: linear-gradient(var(--gate), var(--gate)) 0 / var(--weight) 100% no-repeat,
   var(--line); -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 .aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
-footer { margin-top: 1.5rem; }
-footer h2 { margin: 0; font-size: .9rem; color: var(--ink); }
-footer ul { margin: .25rem 0 0; padding-inline-start: 1.2rem; }
 """
 
 BODY = """<header>
@@ -185,15 +177,7 @@ def _word(token: Token, thumbnails: Thumbnails, renderer: displacy.EntityRendere
 def _voken(token: Token, thumbnails: Thumbnails) -> str:
     if token._.voken is None:
         return '<span class="picture none">no picture</span>'
-    name = escape(token._.voken)
-    css_class = thumbnails.css_class(token._.voken)
-    if css_class is None:
-        tile = f'<span class="picture none" title="{name}">picture not at hand</span>'
-    else:
-        tile = (
-            f'<span class="picture shown {css_class}" role="img" aria-label="picture {name}" '
-            f'title="{name}"></span>'
-        )
+    tile = thumbnails.tile(token._.voken)
     score = token._.voken_score
     return tile if score is None else f"{tile}<span>r {score:.2f}</span>"
 

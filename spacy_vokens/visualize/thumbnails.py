@@ -10,6 +10,17 @@ from html import escape
 from ..images import decode
 from ..retrieval.picture import Picture
 
+STYLE = """
+.picture { width: 4.25rem; height: 4.25rem; margin: .35rem 0 .3rem; border-radius: .55rem;
+  display: grid; place-items: center; text-align: center; line-height: 1.2; }
+.shown { background: #fff center / contain no-repeat; border: 1px solid var(--line);
+  -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+.none { border: 1px dashed var(--line); font-size: .7rem; padding: .3rem; }
+footer { margin-top: 1.5rem; color: var(--quiet); font-size: .8rem; }
+footer h2 { margin: 0; font-size: .9rem; color: var(--ink); }
+footer ul { margin: .25rem 0 0; padding-inline-start: 1.2rem; }
+"""
+
 
 class Thumbnails:
     """The distinct pictures of a page, each embedded once as a CSS class."""
@@ -29,6 +40,17 @@ class Thumbnails:
             self._classes[voken] = self._embed(self._picture(voken))
         return self._classes[voken]
 
+    def tile(self, voken: str) -> str:
+        """An element that shows a picture, or says that it is not at hand."""
+        name = escape(voken)
+        css_class = self.css_class(voken)
+        if css_class is None:
+            return f'<span class="picture none" title="{name}">picture not at hand</span>'
+        return (
+            f'<span class="picture shown {css_class}" role="img" aria-label="picture {name}" '
+            f'title="{name}"></span>'
+        )
+
     def _embed(self, picture: Picture | None) -> str | None:
         if picture is None:
             return None
@@ -41,8 +63,8 @@ class Thumbnails:
         return f"p{len(self._thumbnails)}"
 
     def style(self) -> str:
-        """The CSS of the classes."""
-        return "".join(
+        """The CSS of the classes, of tiles and of the footer."""
+        return STYLE + "".join(
             f".p{number} {{ background-image: url(data:image/webp;base64,"
             f"{base64.b64encode(thumbnail).decode('ascii')}); }}\n"
             for number, thumbnail in enumerate(self._thumbnails, start=1)
