@@ -17,6 +17,7 @@ from .evaluate import evaluate
 from .experiment import experiment
 from .explain import explain
 from .index import index
+from .pool_map import pool_map
 from .report import report
 from .search import search
 from .select_images import select_images
@@ -40,6 +41,7 @@ for command in (
     report,
     visualize,
     explain,
+    pool_map,
     shrink,
 ):
     app.command(command.__name__.replace("_", "-"))(command)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-from scipy.stats import skew
 
 from ..metrics.ner import Span
+from ..metrics.retrieval import spread
 from .runs import Gold, Run
 
 OUTSIDE = "no entity"
@@ -135,21 +135,12 @@ def other_seeds(runs: list[Run]) -> Iterator[tuple[Run, Run]]:
 def retrieval_facts(gold: Gold) -> dict[str, float]:
     """How the vokens are spread over the pool.
 
-    returns: `with_voken`, share of the tokens; `coverage`, share of the pool's images that are a
-        voken; `top_1_percent`, share of the vokens that the most frequent hundredth of the pool's
-        images make up; `skewness` of how often images are a voken, the measure of hubness of
-        Radovanovic et al. (2010, "Hubs in space").
+    returns: `with_voken`, share of the tokens, and what `spread` returns of the pool's images.
     """
-    counts = np.zeros(gold.pool_size)
-    counts[: len(gold.vokens)] = sorted(gold.vokens.values(), reverse=True)
-    n_tokens = sum(gold.lengths)
-    n_top = max(1, round(gold.pool_size / 100))
-    total = max(1.0, counts.sum())
+    counts = list(gold.vokens.values())
     return {
-        "with_voken": float(counts.sum() / max(1, n_tokens)),
-        "coverage": len(gold.vokens) / gold.pool_size,
-        "top_1_percent": float(counts[:n_top].sum() / total),
-        "skewness": float(skew(counts)),
+        "with_voken": sum(counts) / max(1, sum(gold.lengths)),
+        **spread(counts, gold.pool_size),
     }
 
 

@@ -1,4 +1,4 @@
-"""How well queries find their images: ranks, recall at k, reciprocal rank and diversity.
+"""How well queries find their images: ranks, recall at k, reciprocal rank, diversity, hubness.
 
 A query's candidates are the rows of `keys`; its relevance score for a candidate is the inner
 product of the two vectors (paper, Eq. 1).
@@ -109,6 +109,41 @@ def diversity(best: NDArray[np.integer], n_candidates: int) -> float:
     if n_candidates < 1:
         raise ValueError("diversity needs at least one candidate.")
     return len(np.unique(best[best >= 0])) / n_candidates
+
+
+def spread(counts: ArrayLike, n_candidates: int) -> dict[str, float]:
+    """How evenly retrieval is spread over the candidates.
+
+    counts: how often a candidate is retrieved, for those that are, in any order.
+    n_candidates: number of candidates, at least one.
+    returns: `coverage`, share of the candidates that are retrieved; `top_1_percent`, share of what
+        is retrieved that the most frequent hundredth of the candidates makes up; `skewness` of how
+        often candidates are retrieved, the measure of hubness of Radovanovic et al. (2010, "Hubs in
+        space"), NaN where all are as often.
+    """
+    # Extras of their own have it.
+    from scipy.stats import skew
+
+    found = np.sort(np.asarray(counts, dtype=np.float64))[::-1]
+    of_all = np.zeros(n_candidates)
+    of_all[: len(found)] = found
+    n_top = max(1, round(n_candidates / 100))
+    return {
+        "coverage": np.count_nonzero(of_all) / n_candidates,
+        "top_1_percent": float(of_all[:n_top].sum() / max(1.0, of_all.sum())),
+        # scipy would warn of it.
+        "skewness": float(skew(of_all)) if np.ptp(of_all) else float("nan"),
+    }
+
+
+def chance_skewness(n_queries: int, n_candidates: int) -> float:
+    """What the `skewness` of `spread` is near to where every query's candidate is drawn at random.
+
+    n_queries: at least one.
+    n_candidates: at least two.
+    """
+    p = 1 / n_candidates
+    return (1 - 2 * p) / float(np.sqrt(n_queries * p * (1 - p)))
 
 
 def matching_scores(

@@ -134,14 +134,8 @@ class VokenIndex:
         raises KeyError: when the index has no such image.
         """
         record = self.records[self.rows[image_id]]
-        return Picture(
-            id=record.id,
-            path=Path(self.meta["picture_root"]) / record.path,
-            sha256=record.sha256,
-            source=record.source,
-            licence=record.licence,
-            thumbnail=self.thumbnails.get(record.id),
-        )
+        root = Path(self.meta["picture_root"])
+        return Picture.from_record(record, root, self.thumbnails.get(record.id))
 
     def to_files(self) -> dict[str, bytes]:
         """The index as `FILES`, by name."""

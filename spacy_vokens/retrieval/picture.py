@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..images.decode import PictureError, open_picture, read_picture
+from ..images.pool import ImageRecord
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class Picture:
     source: str
     licence: str
     thumbnail: bytes | None
+
+    @classmethod
+    def from_record(cls, record: ImageRecord, root: Path, thumbnail: bytes | None) -> Picture:
+        """The picture that a pool or an index knows; root: what its path is relative to."""
+        return cls(
+            id=record.id,
+            path=root / record.path,
+            sha256=record.sha256,
+            source=record.source,
+            licence=record.licence,
+            thumbnail=thumbnail,
+        )
 
     def open(self) -> Image.Image:
         """Open the picture in RGB: its file if that is there and unchanged, else its thumbnail.

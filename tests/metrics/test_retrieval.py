@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from spacy_vokens.metrics.retrieval import (
     best_candidates,
+    chance_skewness,
     diversity,
     mean_reciprocal_rank,
     ranks,
     recall_at,
+    spread,
 )
 
 KEYS = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
@@ -100,3 +102,28 @@ def test_keys_that_do_not_fit_are_errors(keys):
 def test_diversity_of_no_candidate_is_an_error():
     with pytest.raises(ValueError, match="at least one candidate"):
         diversity(np.array([0]), 0)
+
+
+def test_spread_of_counts_over_candidates():
+    found = spread([2, 10, 4], 200)
+    assert found["coverage"] == pytest.approx(3 / 200)
+    # The hundredth of 200 is two.
+    assert found["top_1_percent"] == pytest.approx(14 / 16)
+    counts = np.array([2, 10, 4] + [0] * 197)
+    deviation = counts - counts.mean()
+    assert found["skewness"] == pytest.approx((deviation**3).mean() / (deviation**2).mean() ** 1.5)
+
+
+@pytest.mark.parametrize(("counts", "covered"), [([], 0.0), ([3, 3, 3, 3], 1.0)])
+def test_counts_that_are_all_alike_have_no_skewness(counts, covered, recwarn):
+    found = spread(counts, 4)
+    assert (found["coverage"], found["top_1_percent"]) == (covered, covered / 4)
+    assert np.isnan(found["skewness"])
+    assert not recwarn.list
+
+
+def test_skewness_of_drawing_at_random():
+    # Of so many candidates, for of few the skewness of a sample is lower.
+    drawn = np.random.default_rng(0).integers(500, size=(300, 2000))
+    found = [spread(np.bincount(row, minlength=500), 500)["skewness"] for row in drawn]
+    assert chance_skewness(2000, 500) == pytest.approx(np.mean(found), abs=0.03)
