@@ -129,7 +129,7 @@ def spread(counts: ArrayLike, n_candidates: int) -> dict[str, float]:
     of_all[: len(found)] = found
     n_top = max(1, round(n_candidates / 100))
     return {
-        "coverage": np.count_nonzero(of_all) / n_candidates,
+        "coverage": int(np.count_nonzero(of_all)) / n_candidates,
         "top_1_percent": float(of_all[:n_top].sum() / max(1.0, of_all.sum())),
         # scipy would warn of it.
         "skewness": float(skew(of_all)) if np.ptp(of_all) else float("nan"),
