@@ -10,6 +10,7 @@ from spacy.cli._util import app as spacy_app
 from typer import Typer
 from wasabi import msg
 
+from .app import app as run_app
 from .calibrate import calibrate
 from .convert import convert
 from .embed_images import embed_images
@@ -45,6 +46,7 @@ for command in (
     shrink,
 ):
     app.command(command.__name__.replace("_", "-"))(command)
+app.command("app")(run_app)
 
 
 @app.callback()

@@ -168,6 +168,20 @@ def found_without_pictures(nlp: Language, docs: Sequence[Doc]) -> list[list[Span
     return _found(_tagger(nlp), [_with_vokens(doc, [None] * len(doc)) for doc in docs])
 
 
+def without_pictures(nlp: Language, doc: Doc) -> Doc:
+    """A copy of a document without vokens, with the entities that the tagger then finds.
+
+    doc: as the pipeline left it.
+    raises ValueError: where the pipeline has no `visual_ner`.
+    """
+    copy = _with_vokens(doc, [None] * len(doc))
+    for name in ("voken_score", "vokens"):
+        set_token_values(copy, name, [None] * len(copy))
+    ner = _tagger(nlp)
+    ner.set_annotations([copy], ner.predict([copy]))
+    return copy
+
+
 def _tagger(nlp: Language) -> VisualNer:
     ner = find_tagger(nlp)
     if ner is None:

@@ -151,7 +151,9 @@ def to_html(
     thumbnails = Thumbnails(pictures or loaded_pictures(docs))
     renderer = displacy.EntityRenderer({"colors": options.get("colors", {})})
     figures = [
-        _Figure(doc, thumbnails, renderer, options.get("ents")).html(style, number)
+        _Figure(doc, thumbnails, renderer, options.get("ents")).html(
+            style, f"Text {number}" if len(docs) > 1 else ""
+        )
         for number, doc in enumerate(docs, start=1)
     ]
     html = enclose("\n".join(figures), STYLE, thumbnails)
@@ -224,15 +226,15 @@ class _Figure:
         labels = None if shown is None else set(shown)
         self.ents = [ent for ent in doc.ents if labels is None or ent.label_ in labels]
 
-    def html(self, style: str, number: int) -> str:
+    def html(self, style: str, name: str) -> str:
         doc = self.doc
         settings = displacy.get_doc_settings(doc)
-        caption = f"Text {number}"
-        # Where displaCy looks for a title too.
-        if title := doc.user_data.get("title"):
-            caption += f" · {escape(str(title))}"
-        if doc._.image_id is not None:
-            caption += f" · came with picture {escape(doc._.image_id)}"
+        captions = [
+            name,
+            # Where displaCy looks for a title too.
+            escape(str(doc.user_data.get("title") or "")),
+            f"came with picture {escape(doc._.image_id)}" if doc._.image_id is not None else "",
+        ]
         content = '<p class="empty">empty document</p>'
         if doc.text.strip():
             content = self._marks() + self._gold()
@@ -241,7 +243,7 @@ class _Figure:
                 content += f'\n<ol class="words">\n{words}\n</ol>'
         return (
             f'<figure lang="{escape(settings["lang"])}" dir="{escape(settings["direction"])}">\n'
-            f"<figcaption>{caption}</figcaption>\n{content}\n</figure>"
+            f"<figcaption>{' · '.join(filter(None, captions))}</figcaption>\n{content}\n</figure>"
         )
 
     def _marks(self) -> str:

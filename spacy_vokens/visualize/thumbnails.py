@@ -11,10 +11,12 @@ from html import escape
 from ..images import decode
 from ..retrieval.picture import Picture
 
+# No `background`, which would take the picture away where a notebook's next output has it again.
 STYLE = """
 .picture { width: 4.25rem; height: 4.25rem; margin: .35rem 0 .3rem; border-radius: .55rem;
   display: grid; place-items: center; text-align: center; line-height: 1.2; }
-.shown { background: #fff center / contain no-repeat; border: 1px solid var(--line);
+.shown { background-color: #fff; background-position: center; background-size: contain;
+  background-repeat: no-repeat; border: 1px solid var(--line);
   -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 .none { border: 1px dashed var(--line); font-size: .7rem; padding: .3rem; }
 footer { margin-top: 1.5rem; color: var(--quiet); font-size: .8rem; }

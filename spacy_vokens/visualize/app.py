@@ -1,0 +1,198 @@
+"""The web app: a Streamlit script, run by `spacy vokens app`.
+
+Streamlit runs the whole of it anew at every click, and keeps in `st.session_state` what a visitor
+has.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import srsly
+import streamlit as st
+from spacy.tokens import Doc, DocBin
+
+from spacy_vokens.visualize.evidence import evidence_html
+from spacy_vokens.visualize.export import as_record, read_texts
+from spacy_vokens.visualize.render import PictureOf, to_html
+from spacy_vokens.visualize.workbench import MAX_PICTURES, Settings, Workbench
+
+EXAMPLES = (
+    "Anna watched the football at Turkey Lake with a turkey sandwich",
+    "The Lions beat the Tigers while Tom slept in Berlin",
+    "We met Maria in Japan and drank coffee at Rossi Bakery",
+    "Flights between Greece and Brazil are late today",
+)
+N_FOUND = 24
+EVERYTHING = -1.0
+
+
+@st.cache_resource(show_spinner="Loading the pipeline …")
+def load(model: str) -> Workbench:
+    return Workbench(model)
+
+
+@contextmanager
+def errors_as_messages() -> Iterator[None]:
+    """What a visitor's text or file leads to is told, not traced."""
+    try:
+        yield
+    except (ImportError, OSError, ValueError) as error:
+        st.error(str(error))
+
+
+def main(model: str) -> None:
+    st.set_page_config("spacy-vokens", layout="wide")
+    with errors_as_messages():
+        bench = load(model)
+        settings, with_pictures = sidebar(bench)
+        st.title("Words and their pictures")
+        example = st.selectbox("Example", EXAMPLES)
+        # Of another key for each example, so that choosing one replaces what was typed.
+        text = st.text_area("Text", example, key=f"text of {example}")
+        words, why, pool, file = st.tabs(
+            ["Words and pictures", "Why", "Search the pool", "A whole file"]
+        )
+        with words, errors_as_messages():
+            show_words(bench, text, settings, with_pictures)
+        with why, errors_as_messages():
+            show_why(bench, text, settings)
+        with pool, errors_as_messages():
+            show_pool(bench, text, settings)
+        with file, errors_as_messages():
+            show_file(bench, settings)
+
+
+def sidebar(bench: Workbench) -> tuple[Settings, bool]:
+    """What is set at the side: the settings, and whether the tagger sees pictures."""
+    meta = bench.nlp.meta
+    with st.sidebar:
+        st.header(f"{meta['lang']}_{meta['name']} {meta['version']}")
+        st.caption(meta.get("description", ""))
+        with_pictures = st.toggle("Pictures", value=True, disabled=not bench.has_pictures)
+        top_k = st.slider("Pictures of each word (top k)", 1, 10, 5)
+        threshold = st.slider(
+            "Least relevance score",
+            EVERYTHING,
+            1.0,
+            EVERYTHING,
+            0.05,
+            help="A word whose best picture is below it has no picture.",
+        )
+        with errors_as_messages():
+            upload_pictures(bench)
+    least = None if threshold == EVERYTHING else threshold
+    return Settings(top_k, least, st.session_state.get("own")), with_pictures
+
+
+def upload_pictures(bench: Workbench) -> None:
+    """A temporary pool of the visitor's pictures, kept in the session."""
+    with st.form("own pictures", clear_on_submit=True):
+        files = st.file_uploader(
+            f"Your own pictures (at most {MAX_PICTURES}) in place of the pipeline's",
+            accept_multiple_files=True,
+        )
+        is_sent = st.form_submit_button("Use them")
+    if is_sent and files:
+        with st.spinner(f"Embedding {len(files)} files …"), tempfile.TemporaryDirectory() as folder:
+            contents = [(file.name, file.getvalue()) for file in files]
+            st.session_state["own"] = bench.embed(contents, Path(folder))
+    own = st.session_state.get("own")
+    if own is not None:
+        st.success(f"{len(own.index.ids)} pictures of your own are used.")
+        for name, reason in own.rejected.items():
+            st.warning(f"{name} is left out: {reason}")
+        if st.button("Back to the pipeline's pictures"):
+            del st.session_state["own"]
+            st.rerun()
+
+
+def picture_of(bench: Workbench, settings: Settings) -> PictureOf:
+    index = settings.own.index if settings.own is not None else None
+    if index is None and bench.retriever is not None:
+        index = bench.retriever.index
+    return lambda voken: index.picture(voken) if index is not None and voken in index else None
+
+
+def show_words(bench: Workbench, text: str, settings: Settings, with_pictures: bool) -> None:
+    doc, bare = bench.annotate(text, settings)
+    if bench.tagger is not None and bench.has_pictures:
+        st.caption(difference(doc, bare))
+    st.html(to_html(doc if with_pictures else bare, pictures=picture_of(bench, settings)))
+
+
+def difference(doc: Doc, bare: Doc) -> str:
+    """What the pictures change, in a line."""
+    ours, theirs = ({(e.text, e.label_) for e in each.ents} for each in (doc, bare))
+    if ours == theirs:
+        return "With pictures and without, the entities are the same."
+    only_with, only_without = (
+        ", ".join(f"{text} {label}" for text, label in sorted(entities)) or "nothing"
+        for entities in (ours - theirs, theirs - ours)
+    )
+    return f"Only with pictures: {only_with}. Only without: {only_without}."
+
+
+def show_why(bench: Workbench, text: str, settings: Settings) -> None:
+    st.caption(
+        "Each entity's probability with its pictures, without any, with random ones, and with the "
+        "next best picture of a word. Where it stays the same, the text alone says it."
+    )
+    with st.spinner("Exchanging pictures …"):
+        explanation = bench.explain(text, settings)
+    st.html(evidence_html(explanation, picture_of(bench, settings)))
+
+
+def show_pool(bench: Workbench, text: str, settings: Settings) -> None:
+    doc = bench.nlp.make_doc(text)
+    words = [token.i for token in doc if not token.is_space]
+    chosen = st.pills("A word of the text", words, format_func=lambda i: doc[i].text)
+    free = st.text_input("Or any words")
+    if free.strip():
+        found = bench.search(free, None, N_FOUND, settings)
+    elif chosen is not None:
+        found = bench.search(text, chosen, N_FOUND, settings)
+    else:
+        st.info("Choose a word, or type some.")
+        return
+    columns = st.columns(6)
+    for number, (picture, score) in enumerate(found):
+        with columns[number % len(columns)]:
+            try:
+                st.image(picture.thumbnail or picture.open(), width=96)
+            except OSError:
+                st.caption("not at hand")
+            st.caption(f"{picture.id} · r {score:.2f} · {picture.source}, {picture.licence}")
+
+
+def show_file(bench: Workbench, settings: Settings) -> None:
+    file = st.file_uploader("Texts, one a line (.txt), or JSONL with the key text", key="texts")
+    if file is None:
+        return
+    texts = read_texts(file.name, file.getvalue())
+    bar = st.progress(0.0, f"0 of {len(texts)} texts")
+    docs = []
+    for doc in bench.process(texts, settings):
+        docs.append(doc)
+        bar.progress(len(docs) / len(texts), f"{len(docs)} of {len(texts)} texts")
+    stem = Path(file.name).stem
+    records = "\n".join(srsly.json_dumps(as_record(doc)) for doc in docs)
+    st.download_button("Download JSONL", records, f"{stem}.jsonl", on_click="ignore")
+    spacy_file = BytesIO(DocBin(store_user_data=True, docs=map(plain, docs)).to_bytes())
+    st.download_button("Download .spacy", spacy_file, f"{stem}.spacy", on_click="ignore")
+    st.dataframe([as_record(doc) for doc in docs[:100]])
+
+
+def plain(doc: Doc) -> Doc:
+    """Without what the transformer left, which no file can hold."""
+    doc._.trf_data = None
+    return doc
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,191 @@
+"""What the app does, without its widgets: one pipeline, tried out with settings and pictures."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import spacy
+from spacy.tokens import Doc
+
+from ..images.decode import EXTENSIONS, PictureError, open_picture, read_picture
+from ..images.embed import embed_pictures
+from ..images.encoders import load_encoder
+from ..images.pool import ImagePool
+from ..layers.image_features import ImageFeatures
+from ..pipeline.loading import find_retriever, find_tagger
+from ..retrieval.index import VokenIndex
+from ..retrieval.picture import Picture
+from .explanation import Explanation, explain, without_pictures
+
+MAX_PICTURES = 200
+
+
+@dataclass(frozen=True)
+class OwnPictures:
+    """A temporary pool in the place of the pipeline's own.
+
+    rejected: names of the files that could not be used, with the reason.
+    """
+
+    index: VokenIndex
+    images: ImageFeatures | None
+    rejected: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a text is read.
+
+    top_k, threshold: as `VokenRetriever` has them.
+    own: pictures in the place of the pipeline's.
+    """
+
+    top_k: int = 5
+    threshold: float | None = None
+    own: OwnPictures | None = None
+
+
+class Workbench:
+    """A loaded pipeline that may be asked by several people at once, each with settings of theirs.
+
+    raises OSError: when there is no such pipeline.
+    raises ValueError: when it has neither a `voken_retriever` nor a `visual_ner`.
+    """
+
+    def __init__(self, model: str | Path) -> None:
+        self.nlp = spacy.load(model)
+        self.retriever = find_retriever(self.nlp)
+        self.tagger = find_tagger(self.nlp)
+        if self.retriever is None and self.tagger is None:
+            raise ValueError(f"{model} has neither a voken_retriever nor a visual_ner to show.")
+        self._lock = threading.Lock()
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there is an index to retrieve from."""
+        return self.retriever is not None and self.retriever.index is not None
+
+    def annotate(self, text: str, settings: Settings) -> tuple[Doc, Doc]:
+        """A text read with pictures, and without.
+
+        raises ValueError: for a text that is too long, and whatever the components refuse.
+        """
+        with self._set_to(settings):
+            doc = self.nlp(text)
+            return doc, doc if self.tagger is None else without_pictures(self.nlp, doc)
+
+    def explain(self, text: str, settings: Settings) -> Explanation:
+        """Whether the pictures mattered; as `explain`, with `top_k` pictures of each word."""
+        with self._set_to(settings):
+            return explain(self.nlp, text, top_k=settings.top_k)
+
+    def search(
+        self, text: str, token: int | None, n: int, settings: Settings
+    ) -> list[tuple[Picture, float]]:
+        """The best pictures for a word in its text, or for the whole text, with their scores.
+
+        token: number of the word; None for the text, whose score is the mean of its words'.
+        raises ValueError: for a text without words, or where there is no index.
+        """
+        with self._set_to(settings):
+            if self.retriever is None or self.retriever.index is None:
+                raise ValueError("The pipeline has no index of pictures to search.")
+            (queries,) = self.retriever.queries([self.nlp.make_doc(text)])
+            if not len(queries):
+                raise ValueError("Type a word to search for.")
+            query = queries.mean(axis=0) if token is None else queries[token]
+            index = self.retriever.index
+            ids, scores = index.search(query[np.newaxis], n)
+            return [
+                (index.picture(image_id), float(score))
+                for image_id, score in zip(ids[0], scores[0], strict=True)
+                if image_id is not None
+            ]
+
+    def process(self, texts: Iterable[str], settings: Settings) -> Iterator[Doc]:
+        """Read many texts, one after the other, so that others are served in between."""
+        for text in texts:
+            with self._set_to(settings):
+                doc = self.nlp(text)
+            yield doc
+
+    def embed(self, files: Sequence[tuple[str, bytes]], folder: Path) -> OwnPictures:
+        """Make a temporary pool of pictures, with the encoder of the pipeline's own.
+
+        files: names and contents; a name is nothing but a name here, whatever folders it has.
+        folder: an empty one, for the pictures and the pool.
+        raises ValueError: where there are more than `MAX_PICTURES`, none can be used, or the
+            encoder is not that of the pipeline.
+        raises ImportError: where the encoder's package is missing.
+        """
+        if self.retriever is None or self.retriever.index is None:
+            raise ValueError("The pipeline has no index that pictures could take the place of.")
+        if len(files) > MAX_PICTURES:
+            raise ValueError(f"At most {MAX_PICTURES} pictures at once, found {len(files)}.")
+        pictures = folder / "pictures"
+        pictures.mkdir()
+        rejected: dict[str, str] = {}
+        for name, data in files:
+            path = pictures / _safe_name(name)
+            try:
+                if path.suffix.lower() not in EXTENSIONS:
+                    raise PictureError(f"its name must end in one of {', '.join(EXTENSIONS)}")
+                path.write_bytes(data)
+                open_picture(read_picture(path))
+            except PictureError as error:
+                rejected[name] = str(error)
+                path.unlink(missing_ok=True)
+        if not any(pictures.iterdir()):
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in rejected.items())
+            raise ValueError(f"None of the files can be used. {reasons}")
+        encoder = load_encoder(self.retriever.index.meta["encoder"])
+        report = embed_pictures(
+            pictures, folder / "pool", encoder, source="uploaded", max_rejects=1.0
+        )
+        with self._lock:
+            before = self.retriever.index
+            try:
+                self.retriever.set_pool(report.pool)
+                index = self.retriever.index
+            finally:
+                self.retriever.index = before
+        return OwnPictures(index, self._features(report.pool), rejected)
+
+    def _features(self, pool: ImagePool) -> ImageFeatures | None:
+        if self.tagger is None or self.tagger.images is None:
+            return None
+        return ImageFeatures.from_pool(pool)
+
+    @contextmanager
+    def _set_to(self, settings: Settings) -> Iterator[None]:
+        """Settings hold while the lock does: the pipeline is everybody's."""
+        with self._lock:
+            retriever, tagger = self.retriever, self.tagger
+            if retriever is not None:
+                before = retriever.index, retriever.top_k, retriever.threshold
+                retriever.top_k, retriever.threshold = settings.top_k, settings.threshold
+                if settings.own is not None:
+                    retriever.index = settings.own.index
+            if tagger is not None:
+                images, attention = tagger.images, tagger.attention
+                tagger.attention = True
+                if settings.own is not None:
+                    tagger.model.attrs["images"] = settings.own.images
+            try:
+                yield
+            finally:
+                if retriever is not None:
+                    retriever.index, retriever.top_k, retriever.threshold = before
+                if tagger is not None:
+                    tagger.model.attrs["images"], tagger.attention = images, attention
+
+
+def _safe_name(name: str) -> str:
+    """A file name that leads nowhere and is not hidden."""
+    return re.sub(r"[^\w.-]", "_", re.split(r"[/\\]", name)[-1]).lstrip(".") or "unnamed"

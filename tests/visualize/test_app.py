@@ -1,0 +1,206 @@
+"""The app in a real browser, headless.
+
+With SPACY_VOKENS_SCREENSHOTS=FOLDER and a trained quickstart, its pipeline is shown in place of a
+tiny one, and the README's pictures are made.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import spacy
+from PIL import Image
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+pytest.importorskip("streamlit", reason="needs Streamlit")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+SCREENSHOTS = os.environ.get("SPACY_VOKENS_SCREENSHOTS")
+QUICKSTART = Path(__file__).parents[2] / "training" / "quickstart" / "pipeline"
+# Of a busy machine, too.
+PATIENCE = 120_000
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+
+
+@pytest.fixture(scope="module")
+def model(make_tagger, vokenizer_path, tmp_path_factory) -> Path:
+    if SCREENSHOTS:
+        return QUICKSTART
+    path = tmp_path_factory.mktemp("models") / "pipeline"
+    make_tagger("GatedFusion", steps=40, into=spacy.load(vokenizer_path)).to_disk(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(model, tmp_path_factory) -> Iterator[str]:
+    """Where the app listens; what it prints at last must hold no trace of an error."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("app") / "log"
+    command = [sys.executable, "-m", "spacy", "vokens", "app", str(model), "--no-browser"]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], stdout=file, stderr=file, start_new_session=True
+        )
+    yield f"http://localhost:{port}"
+    os.killpg(process.pid, 15)
+    process.wait(60)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The app as a new visitor has it."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(PATIENCE)
+    for attempt in range(60):
+        try:
+            page.goto(address)
+            break
+        except playwright.Error:
+            assert attempt < 59, "the app does not answer"
+            page.wait_for_timeout(1000)
+    page.wait_for_selector(".vokens .word")
+    yield page
+    page.close()
+
+
+def type_text(page, text: str) -> None:
+    page.get_by_label("Text", exact=True).fill(text)
+    page.get_by_label("Text", exact=True).press("Control+Enter")
+    page.wait_for_function(
+        "text => document.querySelector('.vokens .entities')?.innerText.includes(text)",
+        arg=text.split()[-1],
+    )
+
+
+def upload(page, label: str, *files: tuple[str, bytes]) -> None:
+    page.get_by_test_id("stFileUploader").filter(has_text=label).locator("input").set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files]
+    )
+
+
+def screenshot(page, name: str) -> None:
+    if SCREENSHOTS:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(SCREENSHOTS) / name)
+
+
+def test_type_and_see_entities_and_pictures(page) -> None:
+    screenshot(page, "app.png")
+    type_text(page, "anna in paris !")
+    words = page.locator(".vokens .words > li > .word")
+    assert words.all_inner_texts() == ["anna", "in", "paris", "!"]
+    # Each grounded word has its picture painted, and hovering shows the others.
+    tiles = page.locator(".vokens .words > li > .picture.shown")
+    assert tiles.count() == 3
+    painted = tiles.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundImage)")
+    assert all(value.startswith('url("data:image/webp') for value in painted)
+    more = page.locator(".vokens .more").first
+    assert not more.is_visible()
+    words.first.hover()
+    assert more.is_visible()
+    assert more.locator("li").count() == 5
+    if not SCREENSHOTS:
+        marks = [text.split() for text in page.locator(".vokens mark").all_inner_texts()]
+        assert [(mark[0], mark[1]) for mark in marks] == [("anna", "PER"), ("paris", "LOC")]
+        assert all(re.fullmatch(r"[01]\.\d\d", mark[2]) for mark in marks)
+
+
+def test_without_pictures_and_with_fewer(page) -> None:
+    type_text(page, "anna in paris !")
+    page.get_by_test_id("stCheckbox").click()
+    page.wait_for_selector(".vokens .picture.none >> nth=3")
+    assert page.locator(".vokens .words > li > .picture.shown").count() == 0
+    assert page.get_by_text(re.compile("the entities are the same|Only with pictures")).count()
+    page.get_by_test_id("stCheckbox").click()
+    page.wait_for_selector(".vokens .words > li > .picture.shown")
+    slider = page.get_by_role("slider", name="Least relevance score")
+    slider.press("End")
+    page.wait_for_selector(".vokens .picture.none >> nth=3")
+
+
+def test_why(page) -> None:
+    type_text(page, "Anna in Paris" if SCREENSHOTS else "anna in paris !")
+    page.get_by_role("tab", name="Why").click()
+    table = page.locator(".vokens table").first
+    table.wait_for()
+    rows = table.locator("tr").all_inner_texts()
+    assert rows[0].split() == ["With", "Probability", "Found"]
+    assert "no pictures" in rows[2]
+    assert "random pictures, 20 draws" in rows[3]
+    assert len(rows) == 8, "and four pictures more"
+    screenshot(page, "app-why.png")
+
+
+def test_click_a_word_to_search_the_pool(page) -> None:
+    type_text(page, "a cat")
+    page.get_by_role("tab", name="Search the pool").click()
+    page.get_by_text("cat", exact=True).last.click()
+    page.get_by_role("tabpanel").locator("img").first.wait_for()
+    found = page.get_by_text(re.compile(r"· r -?\d\.\d\d ·")).all_inner_texts()
+    assert len(found) >= 6
+    if not SCREENSHOTS:
+        assert found[0].startswith("cat · r ")
+        assert found[0].endswith("the tests, CC0")
+    screenshot(page, "app-pool.png")
+
+
+def test_a_bad_file_is_a_message(page) -> None:
+    upload(page, "Your own pictures", ("broken.png", b"not a picture"))
+    page.get_by_role("button", name="Use them").click()
+    page.get_by_text(re.compile("None of the files can be used. broken.png")).wait_for()
+    assert page.locator(".vokens .picture.shown").count(), "and all else goes on"
+    page.get_by_role("tab", name="A whole file").click()
+    upload(page, "Texts, one a line", ("texts.txt", b"caf\xe9"))
+    page.get_by_text("texts.txt is no UTF-8 text").wait_for()
+
+
+def test_own_pictures(page) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(file, "PNG")
+    upload(page, "Your own pictures", ("red.png", file.getvalue()), ("bad.png", b"x"))
+    page.get_by_role("button", name="Use them").click()
+    if not SCREENSHOTS:
+        # The tiny pool's encoder is none that can be loaded.
+        page.get_by_text(re.compile("tiny")).wait_for()
+        return
+    page.get_by_text("1 pictures of your own are used.").wait_for()
+    page.get_by_text(re.compile("bad.png is left out")).wait_for()
+    page.wait_for_selector('.vokens [title="red"]')
+    page.get_by_role("button", name="Back to the pipeline's pictures").click()
+    page.wait_for_selector('.vokens [title="red"]', state="detached")
+
+
+def test_a_whole_file_and_its_download(page, tmp_path) -> None:
+    page.get_by_role("tab", name="A whole file").click()
+    upload(page, "Texts, one a line", ("texts.txt", b"anna in paris !\n\na cat"))
+    for name in ("JSONL", ".spacy"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Download {name}").click()
+        download.value.save_as(tmp_path / download.value.suggested_filename)
+    lines = (tmp_path / "texts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["anna in paris !", "a cat"]
+    docs = (
+        spacy.tokens.DocBin().from_disk(tmp_path / "texts.spacy").get_docs(spacy.blank("en").vocab)
+    )
+    assert [doc.text.strip() for doc in docs] == ["anna in paris !", "a cat"]
+    assert docs is not None
