@@ -9,8 +9,8 @@ from typing import Any
 
 HEAVY = ("faiss", "transformers", "spacy_transformers", "torchvision", "timm", "safetensors")
 COMMANDS = (
-    "convert embed-images evaluate experiment index report search select-images shrink table "
-    "visualize vokenize"
+    "convert debug-data embed-images evaluate experiment index report search select-images shrink "
+    "table visualize vokenize"
 )
 
 

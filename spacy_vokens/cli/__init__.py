@@ -11,6 +11,7 @@ from typer import Typer
 from wasabi import msg
 
 from .convert import convert
+from .debug_data import debug_data
 from .embed_images import embed_images
 from .evaluate import evaluate
 from .experiment import experiment
@@ -30,6 +31,7 @@ for command in (
     select_images,
     index,
     vokenize,
+    debug_data,
     search,
     evaluate,
     table,
