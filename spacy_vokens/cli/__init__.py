@@ -13,6 +13,7 @@ from wasabi import msg
 from .app import app as run_app
 from .calibrate import calibrate
 from .convert import convert
+from .debug_data import debug_data
 from .embed_images import embed_images
 from .evaluate import evaluate
 from .experiment import experiment
@@ -34,6 +35,7 @@ for command in (
     select_images,
     index,
     vokenize,
+    debug_data,
     search,
     evaluate,
     calibrate,
