@@ -12,13 +12,14 @@ from html import escape
 import numpy as np
 from tqdm import tqdm
 
+from ..corpus.sections import count_of
 from ..images.pool import ImagePool
 from ..retrieval.picture import Picture
 from . import pool_facts
 from .frame import frame_page
 from .pool_facts import render_facts, render_sources
 from .projection import MIN_FOR_TSNE, N_COMPONENTS, project
-from .thumbnails import Thumbnails, count_of
+from .thumbnails import Thumbnails
 from .voken_usage import VokenUsage
 
 N_HUBS = 50

@@ -12,11 +12,12 @@ from spacy.training import biluo_tags_to_spans, iob_to_biluo
 from spacy.util import is_in_jupyter
 
 from .. import extensions  # noqa: F401  (registers the attributes that are read here)
+from ..corpus.sections import count_of
 from ..metrics.ner import strict_spans
 from ..retrieval.index import find_index
 from ..retrieval.picture import Picture
 from .frame import DARK, LIGHT, frame_page
-from .thumbnails import Thumbnails, count_of
+from .thumbnails import Thumbnails
 
 PictureOf = Callable[[str], Picture | None]
 STYLES = ("ent", "vokens")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from html import escape
 
+from ..corpus.sections import count_of
 from ..images import decode
 from ..retrieval.picture import Picture
 
@@ -85,8 +86,3 @@ class Thumbnails:
             for (source, licence), count in sorted(self._credits.items())
         )
         return f"<footer>\n<h2>Pictures</h2>\n<ul>\n{items}\n</ul>\n</footer>"
-
-
-def count_of(count: int, noun: str) -> str:
-    """A number and its noun, with an s where it takes one."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -5,7 +5,7 @@ import re
 from spacy_vokens.corpus.sections import Cell, Message, Section, Table
 from spacy_vokens.visualize.debug_page import render_debug_page
 
-from .test_page import HOSTILE, Page
+from .test_render import HOSTILE, Page
 
 SECTIONS = [
     Section(
