@@ -93,7 +93,7 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
         silent=True,
     )
     readme = (tmp_path / "en_vokener-0.1.0" / "README.md").read_text(encoding="utf-8")
-    assert "VOKEN" not in readme
+    assert "VOKEN_R" not in readme
     for fact in (
         "demonstration",
         "`LOC`, `PER`",
@@ -106,3 +106,38 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
         assert fact in readme
     nlp = spacy.load(tmp_path / "en_vokener-0.1.0" / "en_vokener" / "en_vokener-0.1.0")
     assert nlp("anna in paris !").ents[0].label_ == "PER"
+
+
+def test_training_shows_the_pictures_and_spacys_loggers_go_on(
+    trained: Path, pool: ImagePool, text_encoder: str, capsys: pytest.CaptureFixture
+) -> None:
+    """spacy-loggers' own chain, with a logger of its, beside the console's columns."""
+    train(
+        CONFIGS / "visual_ner.cfg",
+        overrides={
+            "paths.pool": str(pool.path),
+            "paths.text_encoder": text_encoder,
+            "paths.vokenizer": str(trained / "indexed"),
+            "paths.train": str(trained / "ner.spacy"),
+            "paths.dev": str(trained / "ner.spacy"),
+            "training.max_steps": 2,
+            "training.eval_frequency": 1,
+            "training.logger": {
+                "@loggers": "spacy.ChainLogger.v1",
+                "logger1": {"@loggers": "spacy.ConsoleLogger.v1"},
+                "logger2": {
+                    "@loggers": "spacy.LookupLogger.v1",
+                    "patterns": ["^other_scores_gate"],
+                },
+            },
+        },
+    )
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (header,) = (line for line in lines if line[:2] == ["E", "#"])
+    # From the end, since the names of the losses are two words each.
+    rows = [line for line in lines if len(line) == len(header) - 2 and line[0] == "0"]
+    assert rows
+    for name in ("VOKENS", "GATE", "GATE_ENTS"):
+        values = [float(row[header.index(name) - len(header)]) for row in rows]
+        assert all(0 <= value < 100 for value in values), name
+        assert any(values) or name == "GATE_ENTS", "in so few steps no entity may be found"

@@ -71,6 +71,10 @@ upstream = "*"
         "ents_r": 0.0,
         "ents_lenient_f": None,
         "ents_per_type": None,
+        # Of no weight, and shown in training.
+        "vokens": 0.0,
+        "gate": 0.0,
+        "gate_ents": 0.0,
     },
 )
 def make_visual_ner(

@@ -340,6 +340,24 @@ def test_scorer_reads_raw_tags() -> None:
     assert score_ner([])["ents_f"] is None
 
 
+def test_scorer_tells_what_was_seen_of_the_pictures() -> None:
+    nlp = spacy.blank("en")
+    words = ["x", "anna", "lee", "!"]
+    docs = [
+        Doc(nlp.vocab, words=words, ents=["O", "B-PER", "I-PER", "O"]),
+        Doc(nlp.vocab, words=["y"]),
+    ]
+    set_token_values(docs[0], "voken", ["cat", "dog", None, None])
+    set_token_values(docs[0], "visual_gate", [0.25, 0.75, 0.9, 0.9])
+    scores = score_ner([Example(doc, doc.copy()) for doc in docs])
+    assert scores["ents_f"] == 1.0
+    seen = {name: scores[name] for name in ("vokens", "gate", "gate_ents")}
+    assert seen == {"vokens": 0.4, "gate": 0.5, "gate_ents": 0.75}
+    bare = score_ner([Example(docs[1], docs[1].copy())])
+    assert bare["vokens"] == 0
+    assert not {"gate", "gate_ents"} & bare.keys()
+
+
 def test_retriever_of_another_pool_with_equal_ids_is_an_error(
     make_tagger: Make, vokenizer: Language, make_pool: Callable[..., ImagePool]
 ) -> None:
