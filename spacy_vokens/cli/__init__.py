@@ -10,7 +10,6 @@ from spacy.cli._util import app as spacy_app
 from typer import Typer
 from wasabi import msg
 
-from .app import app as run_app
 from .calibrate import calibrate
 from .convert import convert
 from .debug_data import debug_data
@@ -21,6 +20,7 @@ from .explain import explain
 from .index import index
 from .pool_map import pool_map
 from .report import report
+from .run_app import run_app
 from .search import search
 from .select_images import select_images
 from .shrink import shrink

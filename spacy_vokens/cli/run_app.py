@@ -15,7 +15,7 @@ from wasabi import msg
 MAX_UPLOAD = 50
 
 
-def app(
+def run_app(
     model: Annotated[str, typer.Argument(help="Pipeline to try: a package's name or a folder")],
     port: Annotated[int, typer.Option(help="Port to listen at")] = 8501,
     address: Annotated[
