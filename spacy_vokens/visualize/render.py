@@ -23,6 +23,8 @@ PictureOf = Callable[[str], Picture | None]
 STYLES = ("ent", "vokens")
 OPTIONS = ("colors", "ents", "title")
 
+NO_PICTURE = '<span class="picture none">no picture</span>'
+
 PAGE_STYLE = """
 body { max-width: 66rem; }
 h1 { margin: 0; font-size: 1.6rem; line-height: 1.2; letter-spacing: -.01em; }
@@ -63,12 +65,14 @@ li:has(+ .inside) > .word { margin-inline-end: -.3rem; border-start-end-radius: 
   background: linear-gradient(var(--gate), var(--gate)) 0 / var(--weight) 100% no-repeat,
   var(--line); -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 .more { display: none; position: absolute; z-index: 1; top: 1.9rem; width: 16.5rem;
-  max-width: 80vw; padding: .5rem; gap: .3rem; list-style: none; margin: 0;
-  grid-template-columns: repeat(3, 1fr); background: var(--card); border: 1px solid var(--line);
+  max-width: 80vw; padding: .5rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .6rem; box-shadow: 0 .3rem 1rem #0004; }
+.more ol { display: grid; grid-template-columns: repeat(3, 1fr); gap: .3rem; list-style: none;
+  margin: 0; padding: 0; }
+.more p { margin: .4rem 0 .2rem; }
 .more li { overflow-wrap: anywhere; text-align: center; margin: 0; }
 .more .picture { margin: 0 auto .2rem; }
-.words > li:hover > .more, .words > li:focus > .more { display: grid; }
+.words > li:hover > .more, .words > li:focus > .more { display: block; }
 .words > li:focus { outline: 2px solid var(--gate); border-radius: .35rem; }
 .aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
@@ -128,9 +132,9 @@ def to_html(
     Each document shows its entities as displaCy marks with their confidence, and the gold entities
     of `Doc._.raw_tags`, where it has them: those missed and those wrongly found are told. In the
     style "vokens" each word stands over its picture, relevance score and gate; hovering or focusing
-    a word shows all of `Token._.vokens`. A picture is embedded once however often it is shown, and
-    what is shown needs no network. Nothing of the documents or the pictures reaches the HTML
-    unescaped.
+    a word shows all of `Token._.vokens` and of `Token._.visual_attention`. A picture is embedded
+    once however often it is shown, and what is shown needs no network. Nothing of the documents or
+    the pictures reaches the HTML unescaped.
 
     docs: annotated documents; those without vokens, gates or tokens are shown as such. A
         document's title is read from `doc.user_data["title"]`, as displaCy does.
@@ -314,18 +318,25 @@ class _Figure:
 
     def _voken(self, token: Token) -> str:
         if token._.voken is None:
-            return '<span class="picture none">no picture</span>'
+            return NO_PICTURE
         tile = self.thumbnails.tile(token._.voken)
         score = token._.voken_score
         return tile if score is None else f"{tile}<span>r {score:.2f}</span>"
 
     def _more(self, token: Token) -> str:
-        """The best pictures of a word, for those who hover over it or focus it."""
-        items = [
+        """A word's best pictures, and those it attends to, for who hovers over it or focuses it."""
+        best = [
             f"<li>{self.thumbnails.tile(voken)}{escape(voken)}<br>r {score:.2f}</li>"
             for voken, score in token._.vokens or ()
         ]
-        return f'<ol class="more">{"".join(items)}</ol>' if items else ""
+        attended = [
+            f"<li>{NO_PICTURE if voken is None else self.thumbnails.tile(voken)}{weight:.2f}</li>"
+            for voken, weight in token._.visual_attention or ()
+        ]
+        html = f"<ol>{''.join(best)}</ol>" if best else ""
+        if attended:
+            html += f"<p>attends to</p><ol>{''.join(attended)}</ol>"
+        return f'<div class="more">{html}</div>' if html else ""
 
     def _color(self, label: str) -> str:
         return escape(self.renderer.colors.get(label.upper(), self.renderer.default_color))

@@ -157,7 +157,7 @@ def test_hovering_shows_the_best_pictures(vokens, pipeline_path, tmp_path):
         page = tmp_path / f"{k}.html"
         result = vokens("visualize", pipeline_path, tmp_path / "a.txt", "-o", page, "-k", k)
         assert result.exit_code == 0, result.output
-        lists = re.findall(r'<ol class="more">(.*?)</ol>', page.read_text(encoding="utf-8"))
+        lists = re.findall(r'<div class="more"><ol>(.*?)</ol>', page.read_text(encoding="utf-8"))
         assert [html.count("<li>") for html in lists] == ([3, 3] if k == 3 else [])
 
 

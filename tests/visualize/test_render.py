@@ -251,6 +251,14 @@ def test_hovering_shows_all_pictures_of_a_word():
     assert shown == ["picture a", "picture a", "picture b", "picture b"]
 
 
+def test_hovering_shows_what_a_word_attends_to():
+    doc = make_doc(["cat"], ["a"])
+    set_token_values(doc, "visual_attention", [[["a", 0.75], [None, 0.25]]])
+    page = Page(render_page([doc], {"a": make_picture("a")}.get))
+    (more,) = page.having("more")
+    assert more[1] == "attends to0.75no picture0.25"
+
+
 def test_options_choose_labels_and_colors():
     doc = make_doc(["Tim", "in", "Paris"], ents=[(0, 1, "PER"), (2, 3, "LOC")])
     html = render_page([doc], no_picture, ents=["LOC"], colors={"LOC": "#123456"})
