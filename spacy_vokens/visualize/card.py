@@ -12,6 +12,9 @@ from wasabi import MarkdownRenderer
 
 from ..pipeline.loading import find_retriever, find_tagger
 
+WHEN = ("before", "after")
+KEYS = ("confidence", "ece")
+
 
 def complete_meta(
     nlp: Language,
@@ -63,7 +66,7 @@ def _pictures(nlp: Language) -> str:
     settings = f"`top_k` {retriever.top_k}, `threshold` {retriever.threshold}"
     return _section(
         "Pictures",
-        f"Words are grounded in {len(index.records):,} pictures, of which the package has the keys, and "
+        f"Words are grounded in {len(index.records):,} pictures. The package has their keys, and "
         f"{stored}. Image encoder: `{index.meta['encoder']}`. Settings: {settings}.",
         _table(("Source", "Licence", "Pictures"), rows, ("l", "l", "r")),
     )
@@ -118,14 +121,10 @@ def _confidence(nlp: Language, report: dict[str, Any] | None) -> str:
     header = ("Part", "Entities", "Precision", "Before", "ECE", "After", "ECE")
     return _section(
         "Confidence",
-        f"{text} It was fitted on dev. Before and after: the mean confidence of the entities found, "
-        "and the expected calibration error (ECE).",
+        f"{text} It was fitted on dev. Before and after: the mean confidence of the entities "
+        "found, and the expected calibration error (ECE).",
         _table(header, rows, ("l", *"rrrrrr")),
     )
-
-
-WHEN = ("before", "after")
-KEYS = ("confidence", "ece")
 
 
 def _section(title: str, *paragraphs: str) -> str:
