@@ -1,7 +1,7 @@
 """For the site: this project's docstrings as Markdown.
 
-They name an argument a line (`name: what it is`), and `returns:` and `raises Error:` alike. Markdown
-would run these lines together, so they become lists.
+They name an argument a line (`name: what it is`), and `returns:` and `raises Error:` alike.
+Markdown would run these lines together, so they become lists.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spacy.language import Language
 from wasabi import MarkdownRenderer
@@ -13,6 +13,7 @@ from wasabi import MarkdownRenderer
 from ..pipeline.loading import find_retriever, find_tagger
 
 WHEN = ("before", "after")
+Aligns = Sequence[Literal["l", "r", "c"]]
 KEYS = ("confidence", "ece")
 
 
@@ -24,8 +25,8 @@ def complete_meta(
 ) -> dict[str, Any]:
     """A package's meta, from which `spacy package` writes a README that is a whole model card.
 
-    spaCy writes description, components, sources, labels and the scores of the dev part; the `notes`
-    get what it leaves out: licences, pictures, the scores of a test part by type, confidences.
+    spaCy writes description, components, sources, labels and the scores of the dev part; the
+    `notes` get what it leaves out: licences, pictures, a test part's scores by type, confidences.
 
     nlp: the pipeline to be packaged.
     meta: what its makers say of it; its own `notes`, as on intended use and limits, come first.
@@ -132,7 +133,7 @@ def _section(title: str, *paragraphs: str) -> str:
 
 
 def _table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], aligns: Sequence[str] | None = None
+    header: Sequence[str], rows: Sequence[Sequence[str]], aligns: Aligns | None = None
 ) -> str:
     # A source's name may hold anything.
     cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
