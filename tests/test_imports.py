@@ -9,7 +9,7 @@ from typing import Any
 
 HEAVY = ("faiss", "transformers", "spacy_transformers", "torchvision", "timm", "safetensors")
 COMMANDS = (
-    "app calibrate convert debug-data embed-images evaluate experiment explain index pool-map "
+    "app calibrate card convert debug-data embed-images evaluate experiment explain index pool-map "
     "report search select-images shrink table visualize vokenize"
 )
 

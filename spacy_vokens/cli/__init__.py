@@ -11,6 +11,7 @@ from typer import Typer
 from wasabi import msg
 
 from .calibrate import calibrate
+from .card import card
 from .convert import convert
 from .debug_data import debug_data
 from .embed_images import embed_images
@@ -46,6 +47,7 @@ for command in (
     explain,
     pool_map,
     shrink,
+    card,
 ):
     app.command(command.__name__.replace("_", "-"))(command)
 app.command("app")(run_app)

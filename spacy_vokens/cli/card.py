@@ -1,0 +1,69 @@
+"""`spacy vokens card`: complete a package's meta, from which spaCy writes its README."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wasabi import msg
+
+
+def card(
+    model: Annotated[str, typer.Argument(help="Pipeline to be packaged")],
+    meta: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON file: description, licence, sources", exists=True, dir_okay=False
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="JSON file for 'spacy package --meta-path'", dir_okay=False
+        ),
+    ],
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of 'spacy vokens evaluate' on a test part", exists=True, dir_okay=False
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of 'spacy vokens calibrate'", exists=True, dir_okay=False),
+    ] = None,
+) -> None:
+    """Complete a package's meta.json, so that the README that spaCy makes of it is a model card.
+
+    What spaCy leaves out goes into its notes: the licences of the sources, whose pictures there
+    are, the scores by type, and how far the confidences can be trusted.
+    """
+    import spacy
+
+    from ..files import file_written_aside
+    from ..visualize.card import complete_meta
+
+    try:
+        read = {
+            path: json.loads(path.read_text(encoding="utf-8"))
+            for path in (meta, scores, calibration)
+            if path is not None
+        }
+        for path, found in read.items():
+            if not isinstance(found, dict):
+                raise ValueError(f"{path} must hold an object.")
+        completed = complete_meta(
+            spacy.load(model),
+            read[meta],
+            scores=None if scores is None else read[scores],
+            calibration=None if calibration is None else read[calibration],
+        )
+        with file_written_aside(output) as aside:
+            aside.write_text(
+                json.dumps(completed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+    except (ImportError, OSError, ValueError) as error:
+        msg.fail(f"Could not write the card of {model}", str(error), exits=1)
+    msg.good("Completed the meta", output)
