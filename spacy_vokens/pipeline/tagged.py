@@ -39,11 +39,11 @@ class Tagged:
         """
         found = tagged_entities(doc, self.tags, labels)
         kept = set_entities(doc, found, overwrite=overwrite)
-        by_start: dict[int, float] = {}
-        if self.confidences is not None:
-            starts = [entity.start for entity in found]
-            by_start = dict(zip(starts, self.confidences.tolist(), strict=True))
-            set_confidences(doc, kept, [by_start[entity.start] for entity in kept])
+        # Those of an earlier run go, where none are asked for too.
+        sure = kept if self.confidences is not None else []
+        values = [] if self.confidences is None else self.confidences.tolist()
+        by_start = {ent.start: value for ent, value in zip(found, values, strict=False)}
+        set_confidences(doc, sure, [by_start[ent.start] for ent in sure])
         if self.gates is not None:
             set_token_values(doc, "visual_gate", self.gates.tolist())
         if self.attention is not None:

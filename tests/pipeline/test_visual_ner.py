@@ -482,6 +482,8 @@ def test_confidences_stay_out_of_the_way(make_tagger: Make, tagged_examples: Exa
     ner.confidence = False
     plain = nlp(Doc(nlp.vocab, words=["anna", "in", "paris", "!"]))
     assert [ent._.confidence for ent in plain.ents] == [None, None]
+    doc = ner(doc)
+    assert doc[2:3]._.confidence is None, "what an earlier run said is gone"
 
 
 def test_temperature_is_stored_and_makes_less_certain(make_tagger: Make) -> None:
