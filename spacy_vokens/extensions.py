@@ -67,7 +67,8 @@ def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
 def set_confidences(doc: Doc, spans: Sequence[Span], values: Sequence[float]) -> None:
     """Set `Span._.confidence` of these spans of a document, and clear it of all others."""
     data = _user_data(doc)
-    for key in [key for key in data if key[:2] == ("._.", "confidence")]:
+    # Other people's keys may be anything.
+    for key in [k for k in data if isinstance(k, tuple) and k[:2] == ("._.", "confidence")]:
         del data[key]
     for span, value in zip(spans, values, strict=True):
         data["._.", "confidence", span.start_char, span.end_char] = value

@@ -152,12 +152,14 @@ def test_parts_and_wholes_keep_what_spacy_keeps(doc: Doc) -> None:
 
 
 def test_confidences_are_of_these_spans_alone(doc: Doc) -> None:
+    doc.user_data[1] = "somebody else's"
     set_confidences(doc, [doc[0:1], doc[1:3]], [0.25, 0.5])
     assert [span._.confidence for span in (doc[0:1], doc[1:3], doc[0:3])] == [0.25, 0.5, None]
     set_token_values(doc, "voken", VALUES["voken"])
     set_confidences(doc, [doc[0:3]], [0.75])
     assert [span._.confidence for span in (doc[0:1], doc[1:3], doc[0:3])] == [None, None, 0.75]
     assert get_token_values(doc, "voken") == VALUES["voken"]
+    assert doc.user_data.pop(1) == "somebody else's"
     assert Doc(Vocab()).from_bytes(doc.to_bytes())[0:3]._.confidence == 0.75
 
 

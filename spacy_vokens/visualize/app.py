@@ -113,9 +113,7 @@ def upload_pictures(bench: Workbench) -> None:
 
 
 def picture_of(bench: Workbench, settings: Settings) -> PictureOf:
-    index = settings.own.index if settings.own is not None else None
-    if index is None and bench.retriever is not None:
-        index = bench.retriever.index
+    index = bench.index if settings.own is None else settings.own.index
     return lambda voken: index.picture(voken) if index is not None and voken in index else None
 
 
@@ -190,7 +188,7 @@ def show_file(bench: Workbench, settings: Settings) -> None:
 
 def plain(doc: Doc) -> Doc:
     """Without what the transformer left, which no file can hold."""
-    doc._.trf_data = None
+    doc.user_data.pop(("._.", "trf_data", None, None), None)  # type: ignore[call-overload]
     return doc
 
 

@@ -64,12 +64,14 @@ class Workbench:
         self.tagger = find_tagger(self.nlp)
         if self.retriever is None and self.tagger is None:
             raise ValueError(f"{model} has neither a voken_retriever nor a visual_ner to show.")
+        # The pipeline's own, whatever the retriever has while somebody is served.
+        self.index = None if self.retriever is None else self.retriever.index
         self._lock = threading.Lock()
 
     @property
     def has_pictures(self) -> bool:
         """Whether there is an index to retrieve from."""
-        return self.retriever is not None and self.retriever.index is not None
+        return self.index is not None
 
     def annotate(self, text: str, settings: Settings) -> tuple[Doc, Doc]:
         """A text read with pictures, and without.
