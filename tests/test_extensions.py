@@ -11,9 +11,10 @@ from spacy_vokens.extensions import (
     DOC_EXTENSIONS,
     SPAN_EXTENSIONS,
     TOKEN_EXTENSIONS,
+    clear_values,
     get_token_values,
     install_extensions,
-    set_confidences,
+    set_confidence,
     set_token_values,
 )
 
@@ -151,15 +152,21 @@ def test_parts_and_wholes_keep_what_spacy_keeps(doc: Doc) -> None:
     assert whole._.voken_index is None
 
 
-def test_confidences_are_of_these_spans_alone(doc: Doc) -> None:
+def test_values_are_cleared_by_name_and_nothing_else_is(doc: Doc) -> None:
     doc.user_data[1] = "somebody else's"
-    set_confidences(doc, [doc[0:1], doc[1:3]], [0.25, 0.5])
+    doc.user_data["._."] = "and a text"
+    for name, values in VALUES.items():
+        set_token_values(doc, name, values)
+    set_confidence(doc[0:1], 0.25)
+    set_confidence(doc[1:3], 0.5)
     assert [span._.confidence for span in (doc[0:1], doc[1:3], doc[0:3])] == [0.25, 0.5, None]
-    set_token_values(doc, "voken", VALUES["voken"])
-    set_confidences(doc, [doc[0:3]], [0.75])
-    assert [span._.confidence for span in (doc[0:1], doc[1:3], doc[0:3])] == [None, None, 0.75]
+    clear_values(doc, "confidence", "visual_gate")
+    assert [span._.confidence for span in (doc[0:1], doc[1:3])] == [None, None]
+    assert get_token_values(doc, "visual_gate") == [None] * 4
     assert get_token_values(doc, "voken") == VALUES["voken"]
     assert doc.user_data.pop(1) == "somebody else's"
+    assert doc.user_data["._."] == "and a text"
+    doc[0:3]._.confidence = 0.75
     assert Doc(Vocab()).from_bytes(doc.to_bytes())[0:3]._.confidence == 0.75
 
 

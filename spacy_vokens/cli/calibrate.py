@@ -39,12 +39,14 @@ def calibrate(
     from ..files import file_written_aside, sha256_file, sole_writer
     from ..pipeline.loading import find_tagger
     from ..pipeline.save import save_pipeline
+    from ..visualize.reliability import draw_reliability, require_matplotlib
     from .device import use_device
 
     use_device(gpu_id)
     try:
         if plot is not None:
-            from ..visualize.reliability import draw_reliability
+            # Before the work, not after it.
+            require_matplotlib()
         with sole_writer(output):
             nlp = spacy.load(model)
             ner = find_tagger(nlp)
@@ -56,7 +58,7 @@ def calibrate(
             for name, path in {"dev": dev, "test": test}.items():
                 if path is None:
                     continue
-                found[name] = find_entities(nlp, Corpus(path)(nlp))
+                found[name] = find_entities(nlp, ner, Corpus(path)(nlp))
                 if name == "dev":
                     ner.cfg["temperature"] = after = fit_temperature(ner, found["dev"])
                     report["temperature"] = after

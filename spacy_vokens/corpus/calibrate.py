@@ -21,9 +21,9 @@ TEMPERATURES = np.geomspace(0.25, 4.0, 33).tolist()
 
 @dataclass(frozen=True)
 class Found:
-    """The entities that a pipeline found in a corpus.
+    """The entities that a tagger found in a corpus.
 
-    docs: as the pipeline left them.
+    docs: as its pipeline left them.
     spans: (start, end, label) of each document's entities.
     is_right: (n_entities,), whether the corpus has the entity, by the strict reading of its tags.
     """
@@ -35,7 +35,7 @@ class Found:
     def confidences(self, ner: VisualNer, temperature: float) -> np.ndarray:
         """Probability of every entity at a temperature, (n_entities,)."""
         found = ner.span_probabilities(self.docs, self.spans, temperature=temperature)
-        return np.concatenate(found)
+        return np.concatenate([np.zeros(0), *found])
 
     def measure(self, ner: VisualNer, temperature: float) -> dict[str, float]:
         """Calibration at a temperature: `ece`, `log_loss`, and the mean `confidence`."""
@@ -47,12 +47,15 @@ class Found:
         }
 
 
-def find_entities(nlp: Language, examples: Iterable[Example]) -> Found:
-    """Run a pipeline over examples as `Corpus` yields them."""
+def find_entities(nlp: Language, ner: VisualNer, examples: Iterable[Example]) -> Found:
+    """Run a pipeline over examples as `Corpus` yields them.
+
+    ner: its tagger; what other components call an entity does not count.
+    """
     examples = list(examples)
     stream = nlp.pipe(example.predicted for example in examples)
     docs = list(tqdm(stream, total=len(examples), unit=" docs", disable=None, leave=False))
-    spans = [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in docs]
+    spans = ner.find(docs)
     gold = [set(strict_spans(gold_tags(example.reference))) for example in examples]
     is_right = [span in wanted for row, wanted in zip(spans, gold, strict=True) for span in row]
     return Found(docs, spans, np.array(is_right, dtype=bool))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from thinc.api import Model, xp2torch
 from thinc.types import Floats3d
 
@@ -34,22 +33,25 @@ def span_probabilities(
     layer: Model,
     emissions: Floats3d,
     lengths: Sequence[int],
-    spans: ArrayLike,
+    spans: Sequence[np.ndarray],
     temperature: float = 1.0,
-) -> np.ndarray:
+) -> list[np.ndarray]:
     """The probability of each span to be an entity, as `BioCrf.span_probabilities` has it.
 
     emissions, lengths: as for `decode`.
-    spans: (n, 4) of sentence, first word, the one after the last, and number of the label.
+    spans: of every sentence, (n, 3) of first word, the one after the last, and label number.
     temperature: divides the score of every sequence.
-    returns: (n,), 0 to 1.
+    returns: (n,) a sentence, 0 to 1.
     """
     scores = xp2torch(emissions)
-    wanted = torch.as_tensor(np.asarray(spans, dtype=np.int64).reshape(-1, 4)).to(scores.device)
+    counts = [len(of_sentence) for of_sentence in spans]
+    rows = np.repeat(np.arange(len(spans)), counts)
+    joined = np.concatenate([of_sentence.reshape(-1, 3) for of_sentence in spans])
+    wanted = torch.from_numpy(np.column_stack([rows, joined]).astype(np.int64)).to(scores.device)
     found = get_module(layer).span_probabilities(
         scores, _mask(lengths, scores), wanted, temperature
     )
-    return found.cpu().numpy()
+    return np.split(found.cpu().numpy(), np.cumsum(counts)[:-1])
 
 
 def crf_loss(

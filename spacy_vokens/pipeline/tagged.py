@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from spacy.tokens import Doc
 
-from ..extensions import get_token_values, set_confidences, set_token_values
+from ..extensions import clear_values, get_token_values, set_confidence, set_token_values
 from .entities import set_entities, tagged_entities
 
 # Images that a token is said to attend to.
@@ -37,13 +37,16 @@ class Tagged:
         labels: the entity types.
         overwrite: as for `set_entities`.
         """
+        before = [] if overwrite else [(ent, ent._.confidence) for ent in doc.ents]
         found = tagged_entities(doc, self.tags, labels)
-        kept = set_entities(doc, found, overwrite=overwrite)
-        # Those of an earlier run go, where none are asked for too.
-        sure = kept if self.confidences is not None else []
-        values = [] if self.confidences is None else self.confidences.tolist()
-        by_start = {ent.start: value for ent, value in zip(found, values, strict=False)}
-        set_confidences(doc, sure, [by_start[ent.start] for ent in sure])
+        kept = {ent.start for ent in set_entities(doc, found, overwrite=overwrite)}
+        # What an earlier run said must not stand beside what this one does.
+        clear_values(doc, "confidence", "visual_gate", "visual_attention")
+        values = [None] * len(found) if self.confidences is None else self.confidences.tolist()
+        new = [pair for pair in zip(found, values, strict=True) if pair[0].start in kept]
+        for ent, value in (*before, *new):
+            if value is not None:
+                set_confidence(ent, value)
         if self.gates is not None:
             set_token_values(doc, "visual_gate", self.gates.tolist())
         if self.attention is not None:

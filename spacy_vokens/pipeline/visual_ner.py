@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from spacy.errors import Errors
 from spacy.language import Language
-from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path
 from spacy.vocab import Vocab
-from spacy_transformers.layers.listener import TransformerListener
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.types import Floats3d
 
 from ..images.pool import ImagePool
 from ..layers.crf import crf_loss, decode, span_probabilities
 from ..layers.frozen_tok2vec import enable_cache
 from ..layers.image_features import ImageFeatures
 from ..layers.visual_tagger import TaggerOutput, attention_weights, build_head, fit_fusion
-from ..retrieval.index import VokenIndex
+from ..metrics.ner import Span as Entity
 from ..tagger.crf import tag_set
 from .batches import batches_by_length
 from .entities import tag_numbers, tagged_spans
 from .file_pipe import FilePipe
+from .surroundings import check_retriever, require_upstream
 from .tag_scorer import score_ner
 from .tagged import Tagged
 
@@ -206,12 +206,14 @@ class VisualNer(FilePipe):
                     "of the image pool that the vokens come from, or use NoFusion."
                 )
             self.model.attrs["images"] = ImageFeatures.from_pool(ImagePool.open(ensure_path(pool)))
-            self._check_retriever(nlp)
+            check_retriever(self, self.model.attrs["images"].meta["pool_hash"], nlp)
             image_width = self.model.attrs["images"].width
         sample = [eg.predicted for eg in examples if len(eg.predicted)][:10]
         self.model.initialize(X=sample)
         enable_cache(self.model)
         words = self.model.get_ref("tok2vec").predict(sample)
+        # A temperature was fitted to the weights that were.
+        self.cfg.pop("temperature", None)
         self.cfg.update(labels=labels, width=words[0].shape[1], image_width=image_width)
         self.build_layers()
         fit_fusion(self.model)
@@ -262,27 +264,25 @@ class VisualNer(FilePipe):
             run.
         """
         docs = list(docs)
-        self._require_head()
-        self._require_upstream(docs)
         uses_images = self.model.attrs["fusion"].uses_images
         attends = self.attention and hasattr(self.model.attrs["fusion"], "attention_weights")
         found = [Tagged(np.zeros(0, dtype=np.int64)) for _ in docs]
         if uses_images:
             self._tell_of_missing_vokens(docs)
-        for batch in batches_by_length(docs):
-            batch_docs = [docs[i] for i in batch]
-            output = self.model.predict(batch_docs)
-            tags = decode(self.model.get_ref("crf"), output.emissions, output.lengths)
-            nones = [None] * len(batch)
-            gates = self.model.ops.to_numpy(output.gates) if uses_images else nones
-            spans = [tagged_spans(row) for row in tags]
-            confidences = self._probabilities(output, spans) if self.confidence else nones
-            attention = attention_weights(self.model, batch_docs) if attends else nones
-            for i, row, gate, confidence, weights in zip(
-                batch, tags, gates, confidences, attention, strict=True
-            ):
-                kept = gate[: len(row)] if uses_images else None
-                found[i] = Tagged(row, kept, confidence, weights)
+        for batch, output in self._outputs(docs):
+            tags = decode(*self._scores(output))
+            gates: list[Any] = [None] * len(batch)
+            confidences = attention = gates
+            if uses_images:
+                padded = self.model.ops.to_numpy(output.gates)
+                gates = [row[:n] for row, n in zip(padded, output.lengths, strict=True)]
+            if self.confidence:
+                spans = [tagged_spans(row) for row in tags]
+                confidences = span_probabilities(*self._scores(output), spans, self.temperature)
+            if attends:
+                attention = attention_weights(self.model, [docs[i] for i in batch])
+            for i, *parts in zip(batch, tags, gates, confidences, attention, strict=True):
+                found[i] = Tagged(*parts)
         return found
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
@@ -290,10 +290,23 @@ class VisualNer(FilePipe):
         for doc, found in zip(docs, scores, strict=True):
             found.write_to(doc, self.labels, overwrite=self.overwrite_entities)
 
+    def find(self, docs: Sequence[Doc]) -> list[list[Entity]]:
+        """The entities of documents, (start, end, label) each; nothing is written to them.
+
+        docs: documents that what the component listens to has run on.
+        """
+        found: list[list[Entity]] = [[] for _ in docs]
+        for batch, output in self._outputs(docs):
+            tags = decode(*self._scores(output))
+            for i, row in zip(batch, tags, strict=True):
+                spans = tagged_spans(row).tolist()
+                found[i] = [(start, end, self.labels[number]) for start, end, number in spans]
+        return found
+
     def span_probabilities(
         self,
         docs: Sequence[Doc],
-        spans: Sequence[Sequence[tuple[int, int, str]]],
+        spans: Sequence[Sequence[Entity]],
         *,
         temperature: float | None = None,
     ) -> list[np.ndarray]:
@@ -303,28 +316,39 @@ class VisualNer(FilePipe):
         spans: (start, end, label) of the spans of each document.
         temperature: in place of the component's own.
         returns: (n_spans,) a document.
-        raises ValueError: for a label that the component does not have.
+        raises ValueError: for a label that the component does not have, or a span that is none of
+            its document.
         """
         numbers = {label: number for number, label in enumerate(self.labels)}
-        if unknown := {label for row in spans for *_, label in row} - set(numbers):
-            raise ValueError(
-                f"{self.name} does not know the label {min(unknown)!r}: its labels are "
-                f"{', '.join(self.labels)}."
-            )
-        self._require_head()
-        self._require_upstream(docs)
+        for doc, of_doc in zip(docs, spans, strict=True):
+            for start, end, label in of_doc:
+                if label not in numbers or not 0 <= start < end <= len(doc):
+                    raise ValueError(
+                        f"{self.name}: ({start}, {end}, {label!r}) is no span of a document of "
+                        f"{len(doc)} tokens with one of the labels {', '.join(self.labels)}."
+                    )
+        temperature = self.temperature if temperature is None else temperature
         found = [np.zeros(0) for _ in docs]
-        for batch in batches_by_length(docs):
+        for batch, output in self._outputs(docs):
             wanted = [
                 np.array([(start, end, numbers[label]) for start, end, label in spans[i]])
                 for i in batch
             ]
-            output = self.model.predict([docs[i] for i in batch])
-            for i, values in zip(
-                batch, self._probabilities(output, wanted, temperature), strict=True
-            ):
-                found[i] = values
+            values = span_probabilities(*self._scores(output), wanted, temperature)
+            for i, of_wanted in zip(batch, values, strict=True):
+                found[i] = of_wanted
         return found
+
+    def _outputs(self, docs: Sequence[Doc]) -> Iterator[tuple[list[int], TaggerOutput]]:
+        """What the model says of the documents that have tokens, with their positions."""
+        self._require_head()
+        require_upstream(self, docs)
+        for batch in batches_by_length(docs):
+            yield batch, self.model.predict([docs[i] for i in batch])
+
+    def _scores(self, output: TaggerOutput) -> tuple[Model, Floats3d, list[int]]:
+        """What the functions on the CRF take."""
+        return self.model.get_ref("crf"), output.emissions, output.lengths
 
     # Images
 
@@ -338,21 +362,6 @@ class VisualNer(FilePipe):
         known = self.images.meta
         pool.require_encoder(known["encoder"], known["weights_sha256"], self.images.width)
         self.model.attrs["images"] = ImageFeatures.from_pool(pool)
-
-    def _check_retriever(self, nlp: Language | None) -> None:
-        """The last retriever before it, frozen or not, must have indexed the same pool."""
-        ours = others = self.model.attrs["images"].meta["pool_hash"]
-        for name, pipe in nlp.components if nlp is not None else ():
-            if pipe is self:
-                break
-            # Components of others may call anything an index.
-            if isinstance(index := getattr(pipe, "index", None), VokenIndex):
-                retriever, others = name, index.meta["pool_hash"]
-        if others != ours:
-            raise ValueError(
-                f"{self.name} was given image features of pool {ours[:16]}, but {retriever} has "
-                f"indexed pool {others[:16]}. Give both the same pool."
-            )
 
     def _tell_of_missing_vokens(self, docs: list[Doc]) -> None:
         if not docs or self._said_no_vokens or any(doc._.voken_index is not None for doc in docs):
@@ -398,21 +407,6 @@ class VisualNer(FilePipe):
 
     # Helpers
 
-    def _probabilities(
-        self, output: TaggerOutput, spans: Sequence[np.ndarray], temperature: float | None = None
-    ) -> list[np.ndarray]:
-        """Of spans (n, 3) of each of the output's documents, all of which have tokens."""
-        counts = [len(rows) for rows in spans]
-        numbered = [(row, *span) for row, found in enumerate(spans) for span in found.tolist()]
-        values = span_probabilities(
-            self.model.get_ref("crf"),
-            output.emissions,
-            output.lengths,
-            numbered,
-            self.temperature if temperature is None else temperature,
-        )
-        return np.split(values, np.cumsum(counts)[:-1])
-
     def _require_head(self) -> None:
         if not self.model.has_ref("crf"):
             raise ValueError(Errors.E109.format(name=self.name))
@@ -421,15 +415,3 @@ class VisualNer(FilePipe):
                 f"{self.name} was loaded without its image features ('images' excluded): load it "
                 "whole. Where they are not wanted, use NoFusion."
             )
-
-    def _require_upstream(self, docs: Sequence[Doc]) -> None:
-        """Where nothing has run that it listens to, a listener gives zeros and says nothing."""
-        layers = {type(node) for node in self.model.walk()}
-        for doc in filter(len, docs):
-            if (TransformerListener in layers and doc._.trf_data is None) or (
-                Tok2VecListener in layers and not doc.tensor.size
-            ):
-                raise ValueError(
-                    f"{self.name} listens to a transformer or tok2vec, and none has run: put the "
-                    "one that it was trained with before it."
-                )

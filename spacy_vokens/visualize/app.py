@@ -6,17 +6,18 @@ has.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 import srsly
 import streamlit as st
 from spacy.tokens import Doc, DocBin
 
+from spacy_vokens.images.decode import PictureError
 from spacy_vokens.visualize.evidence import evidence_html
 from spacy_vokens.visualize.export import as_record, read_texts
 from spacy_vokens.visualize.render import PictureOf, to_html
@@ -29,6 +30,8 @@ EXAMPLES = (
     "Flights between Greece and Brazil are late today",
 )
 N_FOUND = 24
+# Of the text to try: each exchange of a picture reads it anew.
+MAX_CHARACTERS = 2000
 EVERYTHING = -1.0
 
 
@@ -43,7 +46,12 @@ def errors_as_messages() -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError, ValueError) as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
+
+
+def literal(text: str) -> str:
+    """A text as it is: Streamlit takes what it shows for Markdown, with pictures from anywhere."""
+    return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 def main(model: str) -> None:
@@ -54,34 +62,35 @@ def main(model: str) -> None:
         st.title("Words and their pictures")
         example = st.selectbox("Example", EXAMPLES)
         # Of another key for each example, so that choosing one replaces what was typed.
-        text = st.text_area("Text", example, key=f"text of {example}")
-        words, why, pool, file = st.tabs(
-            ["Words and pictures", "Why", "Search the pool", "A whole file"]
-        )
-        with words, errors_as_messages():
-            show_words(bench, text, settings, with_pictures)
-        with why, errors_as_messages():
-            show_why(bench, text, settings)
-        with pool, errors_as_messages():
-            show_pool(bench, text, settings)
-        with file, errors_as_messages():
-            show_file(bench, settings)
+        text = st.text_area("Text", example, max_chars=MAX_CHARACTERS, key=f"text of {example}")
+        views: dict[str, Callable[[], None]] = {
+            "Words and pictures": lambda: show_words(bench, text, settings, with_pictures),
+            "Why": lambda: show_why(bench, text, settings),
+            "Search the pool": lambda: show_pool(bench, text, settings),
+            "A whole file": lambda: show_file(bench, settings),
+        }
+        # What is not looked at is not computed.
+        for tab, show in zip(st.tabs(list(views), on_change="rerun"), views.values(), strict=True):
+            if tab.open:
+                with tab, errors_as_messages():
+                    show()
 
 
 def sidebar(bench: Workbench) -> tuple[Settings, bool]:
     """What is set at the side: the settings, and whether the tagger sees pictures."""
     meta = bench.nlp.meta
     with st.sidebar:
-        st.header(f"{meta['lang']}_{meta['name']} {meta['version']}")
-        st.caption(meta.get("description", ""))
+        st.header(literal(f"{meta['lang']}_{meta['name']} {meta['version']}"))
+        st.caption(literal(meta.get("description", "")))
         with_pictures = st.toggle("Pictures", value=True, disabled=not bench.has_pictures)
         top_k = st.slider("Pictures of each word (top k)", 1, 10, 5)
+        own = bench.threshold
         threshold = st.slider(
             "Least relevance score",
             EVERYTHING,
             1.0,
-            EVERYTHING,
-            0.05,
+            EVERYTHING if own is None else own,
+            0.01,
             help="A word whose best picture is below it has no picture.",
         )
         with errors_as_messages():
@@ -105,8 +114,8 @@ def upload_pictures(bench: Workbench) -> None:
     own = st.session_state.get("own")
     if own is not None:
         st.success(f"{len(own.index.ids)} pictures of your own are used.")
-        for name, reason in own.rejected.items():
-            st.warning(f"{name} is left out: {reason}")
+        for name, reason in own.rejected:
+            st.warning(literal(f"{name} is left out: {reason}"))
         if st.button("Back to the pipeline's pictures"):
             del st.session_state["own"]
             st.rerun()
@@ -120,7 +129,7 @@ def picture_of(bench: Workbench, settings: Settings) -> PictureOf:
 def show_words(bench: Workbench, text: str, settings: Settings, with_pictures: bool) -> None:
     doc, bare = bench.annotate(text, settings)
     if bench.tagger is not None and bench.has_pictures:
-        st.caption(difference(doc, bare))
+        st.caption(literal(difference(doc, bare)))
     st.html(to_html(doc if with_pictures else bare, pictures=picture_of(bench, settings)))
 
 
@@ -149,7 +158,7 @@ def show_why(bench: Workbench, text: str, settings: Settings) -> None:
 def show_pool(bench: Workbench, text: str, settings: Settings) -> None:
     doc = bench.nlp.make_doc(text)
     words = [token.i for token in doc if not token.is_space]
-    chosen = st.pills("A word of the text", words, format_func=lambda i: doc[i].text)
+    chosen = st.pills("A word of the text", words, format_func=lambda i: literal(doc[i].text))
     free = st.text_input("Or any words")
     if free.strip():
         found = bench.search(free, None, N_FOUND, settings)
@@ -163,33 +172,35 @@ def show_pool(bench: Workbench, text: str, settings: Settings) -> None:
         with columns[number % len(columns)]:
             try:
                 st.image(picture.thumbnail or picture.open(), width=96)
-            except OSError:
+            except (OSError, PictureError):
                 st.caption("not at hand")
-            st.caption(f"{picture.id} · r {score:.2f} · {picture.source}, {picture.licence}")
+            caption = f"{picture.id} · r {score:.2f} · {picture.source}, {picture.licence}"
+            st.caption(literal(caption))
 
 
 def show_file(bench: Workbench, settings: Settings) -> None:
+    st.caption("Read with pictures, as set at the side.")
     file = st.file_uploader("Texts, one a line (.txt), or JSONL with the key text", key="texts")
-    if file is None:
-        return
-    texts = read_texts(file.name, file.getvalue())
-    bar = st.progress(0.0, f"0 of {len(texts)} texts")
-    docs = []
-    for doc in bench.process(texts, settings):
-        docs.append(doc)
-        bar.progress(len(docs) / len(texts), f"{len(docs)} of {len(texts)} texts")
-    stem = Path(file.name).stem
-    records = "\n".join(srsly.json_dumps(as_record(doc)) for doc in docs)
-    st.download_button("Download JSONL", records, f"{stem}.jsonl", on_click="ignore")
-    spacy_file = BytesIO(DocBin(store_user_data=True, docs=map(plain, docs)).to_bytes())
-    st.download_button("Download .spacy", spacy_file, f"{stem}.spacy", on_click="ignore")
-    st.dataframe([as_record(doc) for doc in docs[:100]])
-
-
-def plain(doc: Doc) -> Doc:
-    """Without what the transformer left, which no file can hold."""
-    doc.user_data.pop(("._.", "trf_data", None, None), None)  # type: ignore[call-overload]
-    return doc
+    if file is not None and st.button("Read it"):
+        texts = read_texts(file.name, file.getvalue())
+        bar = st.progress(0.0, f"0 of {len(texts)} texts")
+        docs = []
+        for doc in bench.process(texts, settings):
+            docs.append(doc)
+            bar.progress(len(docs) / len(texts), f"{len(docs)} of {len(texts)} texts")
+        records = [as_record(doc) for doc in docs]
+        # Kept, since every click runs all of this script.
+        st.session_state["read"] = (
+            Path(file.name).stem,
+            records,
+            "\n".join(map(srsly.json_dumps, records)),
+            DocBin(store_user_data=True, docs=docs).to_bytes(),
+        )
+    if "read" in st.session_state:
+        stem, records, lines, corpus = st.session_state["read"]
+        st.download_button("Download JSONL", lines, f"{stem}.jsonl", on_click="ignore")
+        st.download_button("Download .spacy", corpus, f"{stem}.spacy", on_click="ignore")
+        st.dataframe(records[:100])
 
 
 if __name__ == "__main__":

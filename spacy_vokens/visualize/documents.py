@@ -16,7 +16,7 @@ from ..corpus.docbin import load_docs
 from ..corpus.lines import read_lines
 from ..corpus.readers import blank_copy
 from ..metrics.ner import Span, bio_tags, strict_spans
-from .explanation import found_without_pictures
+from .explanation import find_flips
 
 BATCH = 64
 
@@ -82,21 +82,17 @@ def _errors(stream: Iterable[tuple[int, Doc]]) -> Iterator[tuple[int, Doc]]:
 
 def _flips(nlp: Language, stream: Iterable[tuple[int, Doc]]) -> Iterator[tuple[int, Doc]]:
     for batch in minibatch(stream, BATCH):
-        bare = found_without_pictures(nlp, [doc for _, doc in batch])
-        for (row, doc), without in zip(batch, bare, strict=True):
-            ours = _entities(doc)
+        flips = find_flips(nlp, [doc for _, doc in batch])
+        for (row, doc), (ours, without) in zip(batch, flips, strict=True):
             if ours != without:
-                changed = [span for span in without if span not in ours]
-                words = ", ".join(f"{doc[start:end].text} {label}" for start, end, label in changed)
-                doc.user_data["title"] = (
-                    f"without pictures: {words or 'not ' + _lost(doc, without)}"
-                )
+                gained = _named(doc, [span for span in without if span not in ours])
+                lost = _named(doc, [span for span in ours if span not in without])
+                doc.user_data["title"] = f"without pictures: {gained or f'not {lost}'}"
                 yield row, doc
 
 
-def _lost(doc: Doc, without: list[Span]) -> str:
-    lost = [span for span in _entities(doc) if span not in without]
-    return ", ".join(f"{doc[start:end].text} {label}" for start, end, label in lost)
+def _named(doc: Doc, spans: list[Span]) -> str:
+    return ", ".join(f"{doc[start:end].text} {label}" for start, end, label in spans)
 
 
 def _entities(doc: Doc) -> list[Span]:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.util import minibatch
 
 from ..corpus.readers import blank_copy
 from ..extensions import get_token_values, set_token_values
 from ..metrics.ner import Span
-from ..pipeline.entities import tagged_entities
 from ..pipeline.loading import find_retriever, find_tagger
 from ..pipeline.visual_ner import VisualNer
 
 # Less than this is no difference that a reader should think about.
 SMALL = 0.05
+# Of a document, held at once.
+COPIES = 32
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,20 @@ def explain(
         return Explanation(doc, [])
     own = get_token_values(doc, "voken")
     nothing: list[str | None] = [None] * len(doc)
-    (found, bare) = _found(ner, [_with_vokens(doc, own), _with_vokens(doc, nothing)])
+    found, bare = ner.find([_with_vokens(doc, own), _with_vokens(doc, nothing)])
     spans = list(dict.fromkeys([*found, *bare]))
     if not spans:
         return Explanation(doc, [])
     draws = _draw(ner, own, n_random, seed) if any(own) else []
     exchanged = _next_best(nlp, doc, own, spans, top_k)
     variants = [own, nothing, *draws]
-    for token, voken, _ in exchanged:
-        variants.append([*own[:token], voken, *own[token + 1 :]])
-    copies = [_with_vokens(doc, vokens) for vokens in variants]
-    probabilities = ner.span_probabilities(copies, [spans] * len(copies))
-    entities = _found(ner, copies)
+    variants += [[*own[:token], voken, *own[token + 1 :]] for token, voken, _ in exchanged]
+    probabilities: list[np.ndarray] = []
+    entities: list[list[Span]] = []
+    for batch in minibatch(variants, COPIES):
+        copies = [_with_vokens(doc, vokens) for vokens in batch]
+        probabilities += ner.span_probabilities(copies, [spans] * len(copies))
+        entities += ner.find(copies)
     evidence = []
     for number, (start, end, label) in enumerate(spans):
         readings = [
@@ -159,27 +163,15 @@ def explain(
     return Explanation(doc, evidence)
 
 
-def found_without_pictures(nlp: Language, docs: Sequence[Doc]) -> list[list[Span]]:
-    """The entities that a pipeline's tagger finds in documents without their pictures.
+def find_flips(nlp: Language, docs: Sequence[Doc]) -> list[tuple[list[Span], list[Span]]]:
+    """The entities that a pipeline's tagger finds in documents with their vokens, and without.
 
-    docs: as the pipeline left them.
+    docs: as the pipeline left them; other components' entities do not count.
     raises ValueError: where the pipeline has no `visual_ner`.
     """
-    return _found(_tagger(nlp), [_with_vokens(doc, [None] * len(doc)) for doc in docs])
-
-
-def without_pictures(nlp: Language, doc: Doc) -> Doc:
-    """A copy of a document without vokens, with the entities that the tagger then finds.
-
-    doc: as the pipeline left it.
-    raises ValueError: where the pipeline has no `visual_ner`.
-    """
-    copy = _with_vokens(doc, [None] * len(doc))
-    for name in ("voken_score", "vokens"):
-        set_token_values(copy, name, [None] * len(copy))
     ner = _tagger(nlp)
-    ner.set_annotations([copy], ner.predict([copy]))
-    return copy
+    bare = [_with_vokens(doc, [None] * len(doc)) for doc in docs]
+    return list(zip(ner.find(docs), ner.find(bare), strict=True))
 
 
 def _tagger(nlp: Language) -> VisualNer:
@@ -195,14 +187,6 @@ def _with_vokens(doc: Doc, vokens: Sequence[str | None]) -> Doc:
     copy = blank_copy(doc)
     set_token_values(copy, "voken", vokens)
     return copy
-
-
-def _found(ner: VisualNer, docs: list[Doc]) -> list[list[Span]]:
-    """The entities of each document, whatever the component would do with those there."""
-    return [
-        [(e.start, e.end, e.label_) for e in tagged_entities(doc, tagged.tags, ner.labels)]
-        for doc, tagged in zip(docs, ner.predict(docs), strict=True)
-    ]
 
 
 def _draw(
@@ -225,7 +209,10 @@ def _draw(
 def _next_best(
     nlp: Language, doc: Doc, own: list[str | None], spans: list[Span], top_k: int
 ) -> list[tuple[int, str, float]]:
-    """For each grounded word of an entity its next best pictures: (word, picture, score)."""
+    """For each grounded word of an entity the other pictures that the retriever might have given.
+
+    returns: (word, picture, score), best first.
+    """
     retriever = find_retriever(nlp)
     if retriever is None or retriever.index is None:
         return []
@@ -234,9 +221,11 @@ def _next_best(
         return []
     (queries,) = retriever.queries([doc])
     ids, scores = retriever.index.search(queries[tokens], top_k)
+    least = -np.inf if retriever.threshold is None else retriever.threshold
+    excluded = doc._.image_id if retriever.exclude_own else None
     return [
         (token, voken, float(score))
         for token, of_token, its_scores in zip(tokens, ids, scores, strict=True)
         for voken, score in zip(of_token, its_scores, strict=True)
-        if voken is not None and voken != own[token]
+        if voken is not None and voken not in (own[token], excluded) and score >= least
     ]

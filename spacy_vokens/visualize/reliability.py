@@ -11,21 +11,31 @@ from numpy.typing import ArrayLike
 from ..metrics.calibration import calibration_error, reliability
 
 
+def require_matplotlib() -> None:
+    """Ask for what the diagrams are drawn with.
+
+    raises ImportError: naming the extra that it comes with.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "Plots need matplotlib: install it with 'spacy-vokens[experiments]'."
+        ) from None
+
+
 def draw_reliability(diagrams: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> bytes:
     """Draw one diagram beside the other, as SVG.
 
     diagrams: confidences (n,) and whether they are right (n,), by the title of the diagram.
-    raises ImportError: naming the extra that matplotlib comes with.
+    raises ImportError: as `require_matplotlib` does.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-        from ..experiments.plots import COLORS, STYLE
-    except ImportError:
-        raise ImportError(
-            "Plots need matplotlib: install one with 'spacy-vokens[experiments]'."
-        ) from None
+    from ..experiments.plots import COLORS, STYLE
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.4 * len(diagrams), 3.6))
         panels = figure.subplots(1, len(diagrams), squeeze=False, sharey=True)[0]

@@ -274,7 +274,8 @@ class _Figure:
     def _gold(self) -> str:
         """The corpus's entities, and how those found differ from them by the strict reading."""
         tags = self.doc._.raw_tags
-        if tags is None:
+        # As the scorer does, it passes over tags of other tokens.
+        if tags is None or len(tags) != len(self.doc):
             return ""
         found = {(ent.start, ent.end, ent.label_) for ent in self.doc.ents}
         strict = set(strict_spans(tags))

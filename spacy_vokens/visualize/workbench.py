@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import spacy
 from spacy.tokens import Doc
 
+from ..extensions import clear_values
 from ..images.decode import EXTENSIONS, PictureError, open_picture, read_picture
 from ..images.embed import embed_pictures
 from ..images.encoders import load_encoder
@@ -21,21 +23,23 @@ from ..layers.image_features import ImageFeatures
 from ..pipeline.loading import find_retriever, find_tagger
 from ..retrieval.index import VokenIndex
 from ..retrieval.picture import Picture
-from .explanation import Explanation, explain, without_pictures
+from .explanation import Explanation, explain
 
 MAX_PICTURES = 200
+# Characters, of at most four bytes; a file system takes 255 bytes.
+MAX_NAME = 30
 
 
 @dataclass(frozen=True)
 class OwnPictures:
     """A temporary pool in the place of the pipeline's own.
 
-    rejected: names of the files that could not be used, with the reason.
+    rejected: names of the files that could not be used, each with the reason.
     """
 
     index: VokenIndex
     images: ImageFeatures | None
-    rejected: dict[str, str]
+    rejected: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Workbench:
             raise ValueError(f"{model} has neither a voken_retriever nor a visual_ner to show.")
         # The pipeline's own, whatever the retriever has while somebody is served.
         self.index = None if self.retriever is None else self.retriever.index
+        self.threshold = None if self.retriever is None else self.retriever.threshold
         self._lock = threading.Lock()
 
     @property
@@ -74,13 +79,18 @@ class Workbench:
         return self.index is not None
 
     def annotate(self, text: str, settings: Settings) -> tuple[Doc, Doc]:
-        """A text read with pictures, and without.
+        """A text read by the whole pipeline with pictures, and without.
 
         raises ValueError: for a text that is too long, and whatever the components refuse.
         """
-        with self._set_to(settings):
+        with self._set_to(settings, attention=True):
             doc = self.nlp(text)
-            return doc, doc if self.tagger is None else without_pictures(self.nlp, doc)
+            if self.tagger is None or not self.has_pictures:
+                return doc, doc
+            bare = self.nlp.make_doc(text)
+            # As one that the retriever has seen, and found nothing for.
+            bare._.voken_index = doc._.voken_index
+            return doc, self.nlp(bare)
 
     def explain(self, text: str, settings: Settings) -> Explanation:
         """Whether the pictures mattered; as `explain`, with `top_k` pictures of each word."""
@@ -111,10 +121,14 @@ class Workbench:
             ]
 
     def process(self, texts: Iterable[str], settings: Settings) -> Iterator[Doc]:
-        """Read many texts, one after the other, so that others are served in between."""
+        """Read many texts, one after the other, so that others are served in between.
+
+        The documents hold what a file can: not what a transformer left with them.
+        """
         for text in texts:
             with self._set_to(settings):
                 doc = self.nlp(text)
+            clear_values(doc, "trf_data")
             yield doc
 
     def embed(self, files: Sequence[tuple[str, bytes]], folder: Path) -> OwnPictures:
@@ -132,19 +146,24 @@ class Workbench:
             raise ValueError(f"At most {MAX_PICTURES} pictures at once, found {len(files)}.")
         pictures = folder / "pictures"
         pictures.mkdir()
-        rejected: dict[str, str] = {}
+        rejected: list[tuple[str, str]] = []
+        taken: set[str] = set()
         for name, data in files:
             path = pictures / _safe_name(name)
             try:
                 if path.suffix.lower() not in EXTENSIONS:
                     raise PictureError(f"its name must end in one of {', '.join(EXTENSIONS)}")
+                if path.stem in taken:
+                    raise PictureError("another picture has its name")
                 path.write_bytes(data)
                 open_picture(read_picture(path))
+                taken.add(path.stem)
             except PictureError as error:
-                rejected[name] = str(error)
-                path.unlink(missing_ok=True)
+                rejected.append((name, str(error)))
+                if path.stem not in taken:
+                    path.unlink(missing_ok=True)
         if not any(pictures.iterdir()):
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in rejected.items())
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in rejected)
             raise ValueError(f"None of the files can be used. {reasons}")
         encoder = load_encoder(self.retriever.index.meta["encoder"])
         report = embed_pictures(
@@ -165,7 +184,7 @@ class Workbench:
         return ImageFeatures.from_pool(pool)
 
     @contextmanager
-    def _set_to(self, settings: Settings) -> Iterator[None]:
+    def _set_to(self, settings: Settings, *, attention: bool = False) -> Iterator[None]:
         """Settings hold while the lock does: the pipeline is everybody's."""
         with self._lock:
             retriever, tagger = self.retriever, self.tagger
@@ -175,8 +194,8 @@ class Workbench:
                 if settings.own is not None:
                     retriever.index = settings.own.index
             if tagger is not None:
-                images, attention = tagger.images, tagger.attention
-                tagger.attention = True
+                images, attended = tagger.images, tagger.attention
+                tagger.attention = attention
                 if settings.own is not None:
                     tagger.model.attrs["images"] = settings.own.images
             try:
@@ -185,9 +204,11 @@ class Workbench:
                 if retriever is not None:
                     retriever.index, retriever.top_k, retriever.threshold = before
                 if tagger is not None:
-                    tagger.model.attrs["images"], tagger.attention = images, attention
+                    tagger.model.attrs["images"], tagger.attention = images, attended
 
 
 def _safe_name(name: str) -> str:
-    """A file name that leads nowhere and is not hidden."""
-    return re.sub(r"[^\w.-]", "_", re.split(r"[/\\]", name)[-1]).lstrip(".") or "unnamed"
+    """A file name that leads nowhere, is not hidden, and that every file system takes."""
+    stem, suffix = os.path.splitext(re.split(r"[/\\]", name)[-1].lstrip("."))
+    stem = re.sub(r"[^\w.-]", "_", stem)[:MAX_NAME] or "unnamed"
+    return stem + re.sub(r"[^\w.]", "_", suffix)[:MAX_NAME]

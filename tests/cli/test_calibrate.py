@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import spacy
@@ -69,3 +70,26 @@ def test_what_cannot_be_calibrated_is_named(vokens, vokenizer_path, corpus, tmp_
         assert said(result, f"Could not calibrate {model}")
         assert said(result, reason)
         assert not (tmp_path / "out").exists()
+
+
+def test_matplotlib_is_asked_for_before_the_work(
+    vokens, pipeline_path, corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = vokens(
+        "calibrate", pipeline_path, corpus, tmp_path / "out", "--plot", tmp_path / "r.svg"
+    )
+    assert result.exit_code == 1
+    assert said(result, "spacy-vokens[experiments]")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_corpus_without_documents(vokens, pipeline_path, tmp_path):
+    save_docs([], tmp_path / "dev.spacy")
+    result = vokens(
+        "calibrate", pipeline_path, tmp_path / "dev.spacy", tmp_path / "out",
+        "--plot", tmp_path / "r.svg",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert said(result, "finds no entity")
+    assert "ECE 0.000" in (tmp_path / "r.svg").read_text()

@@ -28,7 +28,7 @@ def test_one_temperature_changes_nothing() -> None:
 
 def test_found_entities_are_held_against_the_strict_reading(nlp, tagged_examples) -> None:
     examples = tagged_examples(nlp)
-    found = find_entities(nlp, examples)
+    found = find_entities(nlp, nlp.get_pipe("visual_ner"), examples)
     assert found.spans[0] == [(0, 1, "PER"), (2, 3, "LOC")]
     assert found.is_right.tolist() == [True] * 5
     # The corpus's own tags decide, ill-formed as they are.
@@ -37,7 +37,10 @@ def test_found_entities_are_held_against_the_strict_reading(nlp, tagged_examples
         Example(Doc(nlp.vocab, words=[t.text for t in eg.reference]), eg.reference)
         for eg in examples
     ]
-    assert find_entities(nlp, examples).is_right.tolist() == [False] + [True] * 4
+    assert (
+        find_entities(nlp, nlp.get_pipe("visual_ner"), examples).is_right.tolist()
+        == [False] + [True] * 4
+    )
 
 
 def test_the_temperature_has_the_least_loss_and_changes_no_entity(
@@ -47,7 +50,7 @@ def test_the_temperature_has_the_least_loss_and_changes_no_entity(
     # A gold that it is wrong about in two of five.
     for row in (0, 1):
         examples[row].reference._.raw_tags = ["O"] * len(examples[row].reference)
-    found = find_entities(nlp, examples)
+    found = find_entities(nlp, nlp.get_pipe("visual_ner"), examples)
     assert found.is_right.sum() == 2
     temperature = fit_temperature(ner, found)
     assert temperature > 1, "it was surer than it may be"
@@ -64,9 +67,25 @@ def test_the_temperature_has_the_least_loss_and_changes_no_entity(
 
 def test_without_entities_the_temperature_stays(nlp, ner) -> None:
     reference = Doc(nlp.vocab, words=["the", "red", "dog"], ents=["O"] * 3)
-    found = find_entities(nlp, [Example(Doc(nlp.vocab, words=["the", "red", "dog"]), reference)])
+    found = find_entities(
+        nlp,
+        nlp.get_pipe("visual_ner"),
+        [Example(Doc(nlp.vocab, words=["the", "red", "dog"]), reference)],
+    )
     assert found.is_right.shape == (0,)
     assert found.is_right.dtype == bool
     assert fit_temperature(ner, found) == ner.temperature
     assert found.confidences(ner, 1.0).shape == (0,)
     assert isinstance(found.confidences(ner, 1.0), np.ndarray)
+
+
+def test_entities_of_other_components_do_not_count(nlp, ner, tagged_examples) -> None:
+    ruler = nlp.add_pipe("entity_ruler", last=True, config={"overwrite_ents": True})
+    ruler.add_patterns([{"label": "DISH", "pattern": "we"}, {"label": "LOC", "pattern": "see"}])
+    try:
+        found = find_entities(nlp, ner, tagged_examples(nlp))
+    finally:
+        nlp.remove_pipe("entity_ruler")
+    assert any(ent.label_ == "DISH" for doc in found.docs for ent in doc.ents)
+    assert found.is_right.tolist() == [True] * 5
+    assert len(found.confidences(ner, 1.0)) == 5

@@ -457,8 +457,12 @@ def test_confidences_are_the_probabilities_of_the_entities(
     doc = docs[0]
     (both,) = ner.span_probabilities([doc], [[(0, 1, "PER"), (0, 1, "LOC")]])
     assert both.sum() <= 1 + 1e-9
-    with pytest.raises(ValueError, match="does not know the label 'FOOD': its labels are LOC, PER"):
-        ner.span_probabilities([doc], [[(0, 1, "FOOD")]])
+    assert [ner.find([doc]), ner.find([docs[-1]])] == [[spans[0]], [[]]]
+    for wrong in ((0, 1, "FOOD"), (0, 99, "PER"), (1, 1, "PER"), (2, 1, "PER"), (-1, 1, "PER")):
+        with pytest.raises(ValueError, match="no span of a document of 4 tokens.*LOC, PER"):
+            ner.span_probabilities([doc], [[wrong]])
+    with pytest.raises(ValueError, match="zip"):
+        ner.span_probabilities([doc], [])
 
 
 def test_confidences_stay_out_of_the_way(make_tagger: Make, tagged_examples: Examples) -> None:
@@ -479,11 +483,18 @@ def test_confidences_stay_out_of_the_way(make_tagger: Make, tagged_examples: Exa
         ("LOC", False),
     ]
     assert doc[0:1]._.confidence is None, "of the entity that was found there before"
+    ner(doc)
+    assert doc[2:3]._.confidence is not None, "of the entity that stays, from the run before"
+    ner.overwrite_entities = True
     ner.confidence = False
     plain = nlp(Doc(nlp.vocab, words=["anna", "in", "paris", "!"]))
     assert [ent._.confidence for ent in plain.ents] == [None, None]
     doc = ner(doc)
     assert doc[2:3]._.confidence is None, "what an earlier run said is gone"
+    text_only = make_tagger("NoFusion")
+    assert doc[2]._.visual_gate is not None
+    text_only.get_pipe("visual_ner")(doc)
+    assert doc[2]._.visual_gate is None, "and what another tagger said, too"
 
 
 def test_temperature_is_stored_and_makes_less_certain(make_tagger: Make) -> None:
@@ -496,6 +507,9 @@ def test_temperature_is_stored_and_makes_less_certain(make_tagger: Make) -> None
     after = [ent._.confidence for ent in other("anna in paris !").ents]
     assert len(before) == len(after) == 2
     assert all(b < a for a, b in zip(before, after, strict=True))
+    examples = [Example(doc, doc.copy()) for doc in nlp.pipe(["anna in paris !"])]
+    other.initialize(lambda: examples)
+    assert other.get_pipe("visual_ner").temperature == 1.0, "it was of the weights that were"
     for wrong in (0.0, -1.0, "1", float("inf"), float("nan")):
         ner.cfg["temperature"] = wrong
         with pytest.raises(ValueError, match="temperature must be above 0"):

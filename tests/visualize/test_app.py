@@ -170,6 +170,7 @@ def test_a_bad_file_is_a_message(page) -> None:
     assert page.locator(".vokens .picture.shown").count(), "and all else goes on"
     page.get_by_role("tab", name="A whole file").click()
     upload(page, "Texts, one a line", ("texts.txt", b"caf\xe9"))
+    page.get_by_role("button", name="Read it").click()
     page.get_by_text("texts.txt is no UTF-8 text").wait_for()
 
 
@@ -192,6 +193,7 @@ def test_own_pictures(page) -> None:
 def test_a_whole_file_and_its_download(page, tmp_path) -> None:
     page.get_by_role("tab", name="A whole file").click()
     upload(page, "Texts, one a line", ("texts.txt", b"anna in paris !\n\na cat"))
+    page.get_by_role("button", name="Read it").click()
     for name in ("JSONL", ".spacy"):
         with page.expect_download() as download:
             page.get_by_role("button", name=f"Download {name}").click()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
-from spacy_vokens.extensions import set_confidences, set_token_values
+from spacy_vokens.extensions import set_confidence, set_token_values
 from spacy_vokens.visualize import export
 from spacy_vokens.visualize.export import as_record, read_texts
 
@@ -57,7 +57,7 @@ def test_any_bytes_are_read_or_refused(data, name) -> None:
 def test_a_document_as_json() -> None:
     doc = Doc(spacy.blank("en").vocab, words=["see", "Ann"])
     doc.ents = [Span(doc, 1, 2, "PER")]
-    set_confidences(doc, doc.ents, [0.5])
+    set_confidence(doc.ents[0], 0.5)
     set_token_values(doc, "voken", [None, "cat"])
     set_token_values(doc, "voken_score", [None, 0.25])
     record = json.loads(json.dumps(as_record(doc)))

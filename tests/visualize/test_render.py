@@ -17,7 +17,7 @@ from PIL import Image
 from spacy import displacy
 from spacy.tokens import Doc, Span
 
-from spacy_vokens.extensions import set_confidences, set_token_values
+from spacy_vokens.extensions import set_confidence, set_token_values
 from spacy_vokens.files import sha256_file
 from spacy_vokens.retrieval.picture import Picture
 from spacy_vokens.visualize.render import render, to_html
@@ -221,9 +221,14 @@ def test_gold_entities_stand_beside_the_predicted_ones():
     ]
 
 
+def test_gold_tags_of_other_tokens_are_passed_over():
+    doc = make_doc(["Tim", "Cook"], raw_tags=["B-PER", "I-PER", "O"])
+    assert not Page(render_page([doc], no_picture)).having("gold")
+
+
 def test_marks_tell_the_confidence():
     doc = make_doc(["New", "York", "today"], ents=[(0, 2, "LOC"), (2, 3, "DATE")])
-    set_confidences(doc, [doc.ents[0]], [0.876])
+    set_confidence(doc.ents[0], 0.876)
     marks = Page(render_page([doc], no_picture)).text("mark")
     assert [text.split() for text in marks] == [["New", "York", "LOC", "0.88"], ["today", "DATE"]]
 

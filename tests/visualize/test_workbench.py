@@ -65,6 +65,14 @@ def test_with_pictures_and_without(bench) -> None:
     assert all(ent._.confidence is not None for ent in bare.ents)
 
 
+def test_other_components_entities_are_there_with_pictures_and_without(path) -> None:
+    bench = Workbench(path)
+    ruler = bench.nlp.add_pipe("entity_ruler", last=True, config={"overwrite_ents": True})
+    ruler.add_patterns([{"label": "DISH", "pattern": "!"}])
+    for doc in bench.annotate("anna in paris !", Settings()):
+        assert "DISH" in {ent.label_ for ent in doc.ents}
+
+
 def test_settings_hold_for_their_own_call(bench) -> None:
     high = bench.annotate("a cat", Settings(top_k=1, threshold=0.999))[0]
     assert get_token_values(high, "voken") == [None, None]
@@ -121,8 +129,9 @@ def test_own_pictures_for_a_visitor_alone(bench, tmp_path) -> None:
     ]
     own = bench.embed(files, tmp_path)
     assert sorted(own.index.ids) == ["blue", "hidden", "red"]
-    assert own.rejected.keys() == {"broken.png", "page.html"}
-    assert ".webp" in own.rejected["page.html"]
+    rejected = dict(own.rejected)
+    assert rejected.keys() == {"broken.png", "page.html"}
+    assert ".webp" in rejected["page.html"]
     assert not list(tmp_path.parent.glob("*.png"))
     doc, _ = bench.annotate("a cat in paris", Settings(top_k=3, own=own))
     assert set(get_token_values(doc, "voken")) <= {"red", "blue", "hidden"}
@@ -130,9 +139,33 @@ def test_own_pictures_for_a_visitor_alone(bench, tmp_path) -> None:
     found = bench.search("cat", None, 9, Settings(own=own))
     assert {picture.id for picture, _ in found} == {"blue", "hidden", "red"}
     assert all(picture.thumbnail for picture, _ in found)
-    # Everybody else has the pipeline's.
+    # Everybody else has the pipeline's, also while somebody is served.
+    with bench._set_to(Settings(own=own)):
+        assert bench.retriever.index is own.index
+        assert "cat" in bench.index
     other, _ = bench.annotate("a cat", Settings())
     assert other[1]._.voken == "cat"
+
+
+@pytest.mark.usefixtures("encoder")
+def test_names_that_are_taken_or_too_long(bench, tmp_path) -> None:
+    files = [
+        ("a/x.png", png("red")),
+        ("b/x.png", png("blue")),
+        ("x.jpg", b"broken"),
+        ("a b.png", png("green")),
+        ("a_b.png", png("black")),
+        ("é" * 300 + ".png", png("white")),
+        (".png", png("red")),
+        ("", png("red")),
+    ]
+    own = bench.embed(files, tmp_path)
+    assert sorted(own.index.ids) == ["a_b", "x", "é" * 30]
+    assert [name for name, _ in own.rejected] == ["b/x.png", "x.jpg", "a_b.png", ".png", ""]
+    assert own.rejected[0][1] == "another picture has its name"
+    # The first of a name stays.
+    picture = own.index.picture("x").thumbnail
+    assert Image.open(io.BytesIO(picture)).convert("RGB").getpixel((4, 4))[0] > 200
 
 
 @pytest.mark.usefixtures("encoder")
@@ -158,6 +191,8 @@ def test_many_texts(bench) -> None:
     docs = list(bench.process(["a cat", "", "anna"], Settings(top_k=2)))
     assert [len(doc) for doc in docs] == [2, 0, 1]
     assert len(docs[0][1]._.vokens) == 2
+    # Nothing that msgpack cannot hold is left with them.
+    assert len(spacy.tokens.DocBin(store_user_data=True, docs=docs).to_bytes()) > 0
 
 
 def test_pipelines_of_one_half(vokenizer_path, make_tagger, tmp_path) -> None:
