@@ -7,6 +7,7 @@ has.
 from __future__ import annotations
 
 import re
+import string
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def errors_as_messages() -> Iterator[None]:
 
 def literal(text: str) -> str:
     """A text as it is: Streamlit takes what it shows for Markdown, with pictures from anywhere."""
-    return re.sub(r"([^\w\s])", r"\\\1", text)
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", text)
 
 
 def main(model: str) -> None:

@@ -23,6 +23,7 @@ from PIL import Image
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 pytest.importorskip("streamlit", reason="needs Streamlit")
+literal = pytest.importorskip("spacy_vokens.visualize.app").literal
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 SCREENSHOTS = os.environ.get("SPACY_VOKENS_SCREENSHOTS")
 # Of a busy machine, too.
@@ -172,6 +173,19 @@ def test_a_bad_file_is_a_message(page) -> None:
     upload(page, "Texts, one a line", ("texts.txt", b"caf\xe9"))
     page.get_by_role("button", name="Read it").click()
     page.get_by_text("texts.txt is no UTF-8 text").wait_for()
+
+
+def test_texts_are_shown_as_they_are(page) -> None:
+    """Not as Markdown, which would load pictures from anywhere."""
+    assert literal("a_b · ![x](https://example.org/x.png)") == (
+        r"a\_b · \!\[x\]\(https\:\/\/example\.org\/x\.png\)"
+    )
+    name = "![x](https://example.org/x.png)_a_ b.txt"
+    page.get_by_role("tab", name="A whole file").click()
+    upload(page, "Texts, one a line", (name, b"caf\xe9"))
+    page.get_by_role("button", name="Read it").click()
+    page.get_by_text(f"{name} is no UTF-8 text").wait_for()
+    assert page.locator("img[src*='example.org']").count() == 0
 
 
 def test_own_pictures(page) -> None:
