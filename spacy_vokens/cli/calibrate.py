@@ -34,7 +34,7 @@ def calibrate(
     """
     import spacy
 
-    from ..corpus.calibrate import find_entities, fit_temperature
+    from ..corpus.calibrate import TEMPERATURES, find_entities, fit_temperature
     from ..corpus.readers import Corpus
     from ..files import file_written_aside, sha256_file, sole_writer
     from ..pipeline.loading import find_tagger
@@ -59,10 +59,19 @@ def calibrate(
                 if path is None:
                     continue
                 found[name] = find_entities(nlp, ner, Corpus(path)(nlp))
-                if name == "dev":
-                    ner.cfg["temperature"] = after = fit_temperature(ner, found["dev"])
-                    report["temperature"] = after
                 right = found[name].is_right
+                if name == "dev":
+                    if found["dev"].is_mixed:
+                        ner.cfg["temperature"] = after = fit_temperature(found["dev"])
+                    else:
+                        share = "all" if right.any() else "none"
+                        msg.warn(
+                            f"The temperature stays {before:.2f}: of {len(right)} entities found "
+                            f"in {path} {share} are right. Take a corpus with both."
+                        )
+                    if after in (TEMPERATURES[0], TEMPERATURES[-1]):
+                        msg.warn(f"The best temperature, {after:.2f}, is the last one tried.")
+                    report["temperature"] = after
                 if not len(right):
                     msg.warn(f"{model} finds no entity in {path}: there is nothing to measure.")
                     continue
@@ -73,7 +82,7 @@ def calibrate(
                     "precision": float(right.mean()),
                 }
                 for when, temperature in (("before", before), ("after", after)):
-                    measured = found[name].measure(ner, temperature)
+                    measured = found[name].measure(temperature)
                     report[name][when] = measured
                     figures = [*measured.values(), report[name]["precision"]]
                     numbers = [f"{x:.3f}" for x in figures]
@@ -86,7 +95,7 @@ def calibrate(
             shown = "test" if test else "dev"
             diagrams = {
                 f"{shown}, temperature {t:.2f}": (
-                    found[shown].confidences(ner, t),
+                    found[shown].confidences(t),
                     found[shown].is_right,
                 )
                 for t in dict.fromkeys((before, after))

@@ -63,14 +63,14 @@ def _print_evidence(explanation: Explanation, evidence: Evidence) -> None:
     start, end, label = evidence.span
     entity = doc[start:end]
     msg.divider(f"{entity.text} · {label}")
-    gates = [token._.visual_gate for token in entity if token._.visual_gate is not None]
-    if entity._.voken is not None:
-        score = entity._.voken_score
-        msg.text(
-            f"picture {entity._.voken}"
-            + ("" if score is None else f" · r {score:.2f}")
-            + (f" · gate {max(gates):.2f}" if gates else "")
-        )
+    for token in entity:
+        if token._.voken is not None:
+            score, gate = token._.voken_score, token._.visual_gate
+            msg.text(
+                f"{token.text}: picture {token._.voken}"
+                + ("" if score is None else f" · r {score:.2f}")
+                + ("" if gate is None else f" · gate {gate:.2f}")
+            )
     rows = [
         ("its pictures", *cells(evidence.with_pictures)),
         ("no pictures", *cells(evidence.without)),

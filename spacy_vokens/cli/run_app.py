@@ -21,6 +21,14 @@ def run_app(
     address: Annotated[
         str, typer.Option(help="Address to listen at; by default this machine alone can reach it")
     ] = "localhost",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights file of the pool's image encoder, for uploaded pictures",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window")] = True,
 ) -> None:
     """Type a text, see entities and pictures, exchange the pictures, and see what changes.
@@ -42,6 +50,7 @@ def run_app(
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", str(script), *flags, "--", model]
+    command += [] if weights is None else [str(weights)]
     try:
         status = subprocess.run(command).returncode
     except KeyboardInterrupt:

@@ -44,6 +44,9 @@ class ImageEncoder:
     weights_sha256: str
 
 
+# Those that download their model's weights where no file is given.
+DOWNLOADING = ("timm", "torchvision")
+
 # (what follows the colon of the spec, weights file) -> encoder
 image_encoders = catalogue.create("spacy_vokens_image_encoders", entry_points=True)
 

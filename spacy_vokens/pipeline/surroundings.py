@@ -43,6 +43,7 @@ def require_upstream(tagger: TrainablePipe, docs: Sequence[Doc]) -> None:
             Tok2VecListener in layers and not doc.tensor.size
         ):
             raise ValueError(
-                f"{tagger.name} listens to a transformer or tok2vec, and none has run: put the "
-                "one that it was trained with before it."
+                f"{tagger.name} listens to a transformer or tok2vec, and the documents have "
+                "nothing of one: put the one that it was trained with before it, and no component "
+                "after it that removes what it left, as 'doc_cleaner' does."
             )

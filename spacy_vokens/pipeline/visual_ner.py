@@ -15,20 +15,19 @@ from spacy.training import Example, validate_examples
 from spacy.util import ensure_path
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
-from thinc.types import Floats3d
 
 from ..images.pool import ImagePool
 from ..layers.crf import crf_loss, decode, span_probabilities
 from ..layers.frozen_tok2vec import enable_cache
 from ..layers.image_features import ImageFeatures
 from ..layers.visual_tagger import TaggerOutput, attention_weights, build_head, fit_fusion
-from ..metrics.ner import Span as Entity
 from ..tagger.crf import tag_set
 from .batches import batches_by_length
 from .entities import tag_numbers, tagged_spans
 from .file_pipe import FilePipe
 from .surroundings import check_retriever, require_upstream
 from .tag_scorer import score_ner
+from .tag_scores import TagScores
 from .tagged import Tagged
 
 logger = logging.getLogger(__name__)
@@ -212,7 +211,6 @@ class VisualNer(FilePipe):
         self.model.initialize(X=sample)
         enable_cache(self.model)
         words = self.model.get_ref("tok2vec").predict(sample)
-        # A temperature was fitted to the weights that were.
         self.cfg.pop("temperature", None)
         self.cfg.update(labels=labels, width=words[0].shape[1], image_width=image_width)
         self.build_layers()
@@ -232,6 +230,8 @@ class VisualNer(FilePipe):
         examples = list(examples)
         validate_examples(examples, "VisualNer.update")
         self._require_head()
+        # A temperature was fitted to the weights that were.
+        self.cfg.pop("temperature", None)
         docs = [eg.predicted for eg in examples]
         if not any(len(doc) for doc in docs):
             return losses
@@ -270,7 +270,8 @@ class VisualNer(FilePipe):
         if uses_images:
             self._tell_of_missing_vokens(docs)
         for batch, output in self._outputs(docs):
-            tags = decode(*self._scores(output))
+            scores = self.model.get_ref("crf"), output.emissions, output.lengths
+            tags = decode(*scores)
             gates: list[Any] = [None] * len(batch)
             confidences = attention = gates
             if uses_images:
@@ -278,7 +279,7 @@ class VisualNer(FilePipe):
                 gates = [row[:n] for row, n in zip(padded, output.lengths, strict=True)]
             if self.confidence:
                 spans = [tagged_spans(row) for row in tags]
-                confidences = span_probabilities(*self._scores(output), spans, self.temperature)
+                confidences = span_probabilities(*scores, spans, self.temperature)
             if attends:
                 attention = attention_weights(self.model, [docs[i] for i in batch])
             for i, *parts in zip(batch, tags, gates, confidences, attention, strict=True):
@@ -290,54 +291,15 @@ class VisualNer(FilePipe):
         for doc, found in zip(docs, scores, strict=True):
             found.write_to(doc, self.labels, overwrite=self.overwrite_entities)
 
-    def find(self, docs: Sequence[Doc]) -> list[list[Entity]]:
-        """The entities of documents, (start, end, label) each; nothing is written to them.
+    def tag_scores(self, docs: Sequence[Doc]) -> TagScores:
+        """The scores of the documents' tags; nothing is written to them.
 
         docs: documents that what the component listens to has run on.
+        raises ValueError: as `predict` does.
         """
-        found: list[list[Entity]] = [[] for _ in docs]
-        for batch, output in self._outputs(docs):
-            tags = decode(*self._scores(output))
-            for i, row in zip(batch, tags, strict=True):
-                spans = tagged_spans(row).tolist()
-                found[i] = [(start, end, self.labels[number]) for start, end, number in spans]
-        return found
-
-    def span_probabilities(
-        self,
-        docs: Sequence[Doc],
-        spans: Sequence[Sequence[Entity]],
-        *,
-        temperature: float | None = None,
-    ) -> list[np.ndarray]:
-        """The probability of spans to be entities, found or not.
-
-        docs: documents that what the component listens to has run on.
-        spans: (start, end, label) of the spans of each document.
-        temperature: in place of the component's own.
-        returns: (n_spans,) a document.
-        raises ValueError: for a label that the component does not have, or a span that is none of
-            its document.
-        """
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        for doc, of_doc in zip(docs, spans, strict=True):
-            for start, end, label in of_doc:
-                if label not in numbers or not 0 <= start < end <= len(doc):
-                    raise ValueError(
-                        f"{self.name}: ({start}, {end}, {label!r}) is no span of a document of "
-                        f"{len(doc)} tokens with one of the labels {', '.join(self.labels)}."
-                    )
-        temperature = self.temperature if temperature is None else temperature
-        found = [np.zeros(0) for _ in docs]
-        for batch, output in self._outputs(docs):
-            wanted = [
-                np.array([(start, end, numbers[label]) for start, end, label in spans[i]])
-                for i in batch
-            ]
-            values = span_probabilities(*self._scores(output), wanted, temperature)
-            for i, of_wanted in zip(batch, values, strict=True):
-                found[i] = of_wanted
-        return found
+        return TagScores(
+            self.labels, self.model.get_ref("crf"), [*map(len, docs)], [*self._outputs(docs)]
+        )
 
     def _outputs(self, docs: Sequence[Doc]) -> Iterator[tuple[list[int], TaggerOutput]]:
         """What the model says of the documents that have tokens, with their positions."""
@@ -345,10 +307,6 @@ class VisualNer(FilePipe):
         require_upstream(self, docs)
         for batch in batches_by_length(docs):
             yield batch, self.model.predict([docs[i] for i in batch])
-
-    def _scores(self, output: TaggerOutput) -> tuple[Model, Floats3d, list[int]]:
-        """What the functions on the CRF take."""
-        return self.model.get_ref("crf"), output.emissions, output.lengths
 
     # Images
 
@@ -400,7 +358,7 @@ class VisualNer(FilePipe):
             return
         if len(labels) > MAX_LABELS:
             raise ValueError(f"cfg.json: {len(labels)} labels are more than {MAX_LABELS}.")
-        if not isinstance(self.temperature, float) or not 0 < self.temperature < math.inf:
+        if not isinstance(self.temperature, float | int) or not 0 < self.temperature < math.inf:
             raise ValueError(f"cfg.json: temperature must be above 0, found {self.temperature!r}.")
         width, image_width = self.get_width("width"), self.get_width("image_width")
         build_head(self.model, width, image_width, len(labels))

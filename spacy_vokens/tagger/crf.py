@@ -105,16 +105,19 @@ class BioCrf(nn.Module):
             for less certainty.
         returns: (n,) in double precision, 0 to 1.
         """
+        crf = self.crf
+        if emissions.device.type == "mps":
+            # Apple's GPUs have no double precision.
+            emissions, mask, spans = emissions.cpu(), mask.cpu(), spans.cpu()
+        device = emissions.device
         row, start, end, label = spans.unbind(1)
         begin, inside = 2 * label + 1, 2 * label + 2
-        scores = emissions.double() / temperature
-        starts = (self.crf.start_transitions.double() / temperature).masked_fill(
-            self.starts_badly, IMPOSSIBLE
+        scores, starts, transitions, ends = (
+            values.to(device).double() / temperature
+            for values in (emissions, crf.start_transitions, crf.transitions, crf.end_transitions)
         )
-        transitions = (self.crf.transitions.double() / temperature).masked_fill(
-            self.follows_badly, IMPOSSIBLE
-        )
-        ends = self.crf.end_transitions.double() / temperature
+        starts = starts.masked_fill(self.starts_badly.to(device), IMPOSSIBLE)
+        transitions = transitions.masked_fill(self.follows_badly.to(device), IMPOSSIBLE)
         forward = self._forward(scores, starts, transitions)
         backward = self._backward(scores, mask, transitions, ends)
         total = (starts + scores[:, 0] + backward[:, 0]).logsumexp(dim=1)

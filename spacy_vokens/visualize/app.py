@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 
 import srsly
@@ -37,8 +38,8 @@ EVERYTHING = -1.0
 
 
 @st.cache_resource(show_spinner="Loading the pipeline …")
-def load(model: str) -> Workbench:
-    return Workbench(model)
+def load(model: str, weights: str | None) -> Workbench:
+    return Workbench(model, None if weights is None else Path(weights))
 
 
 @contextmanager
@@ -47,18 +48,28 @@ def errors_as_messages() -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError, ValueError) as error:
-        st.error(literal(str(error)))
+        show_text(str(error), "alert")
 
 
-def literal(text: str) -> str:
-    """A text as it is: Streamlit takes what it shows for Markdown, with pictures from anywhere."""
-    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", text)
+def show_text(text: str, role: str = "note") -> None:
+    """A text as it is: what Streamlit takes for Markdown may hold pictures and links to anywhere.
+
+    role: "note", or "alert" for what went wrong.
+    """
+    sign, color = ("⚠ ", "inherit") if role == "alert" else ("", "gray")
+    style = f"color: {color}; margin: 0; font-size: .875rem; overflow-wrap: anywhere"
+    st.html(f'<p role="{role}" style="{style}">{sign}{escape(text)}</p>')
 
 
-def main(model: str) -> None:
+def literal(word: str) -> str:
+    """A word as a button's label, which is Markdown whatever one does."""
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", word)
+
+
+def main(model: str, weights: str | None = None) -> None:
     st.set_page_config("spacy-vokens", layout="wide")
     with errors_as_messages():
-        bench = load(model)
+        bench = load(model, weights)
         settings, with_pictures = sidebar(bench)
         st.title("Words and their pictures")
         example = st.selectbox("Example", EXAMPLES)
@@ -81,8 +92,8 @@ def sidebar(bench: Workbench) -> tuple[Settings, bool]:
     """What is set at the side: the settings, and whether the tagger sees pictures."""
     meta = bench.nlp.meta
     with st.sidebar:
-        st.header(literal(f"{meta['lang']}_{meta['name']} {meta['version']}"))
-        st.caption(literal(meta.get("description", "")))
+        show_text(f"{meta['lang']}_{meta['name']} {meta['version']}")
+        show_text(meta.get("description") or "")
         with_pictures = st.toggle("Pictures", value=True, disabled=not bench.has_pictures)
         top_k = st.slider("Pictures of each word (top k)", 1, 10, 5)
         own = bench.threshold
@@ -90,7 +101,7 @@ def sidebar(bench: Workbench) -> tuple[Settings, bool]:
             "Least relevance score",
             EVERYTHING,
             1.0,
-            EVERYTHING if own is None else own,
+            EVERYTHING if own is None else min(1.0, max(EVERYTHING, float(own))),
             0.01,
             help="A word whose best picture is below it has no picture.",
         )
@@ -116,7 +127,7 @@ def upload_pictures(bench: Workbench) -> None:
     if own is not None:
         st.success(f"{len(own.index.ids)} pictures of your own are used.")
         for name, reason in own.rejected:
-            st.warning(literal(f"{name} is left out: {reason}"))
+            show_text(f"{name} is left out: {reason}", "alert")
         if st.button("Back to the pipeline's pictures"):
             del st.session_state["own"]
             st.rerun()
@@ -130,18 +141,19 @@ def picture_of(bench: Workbench, settings: Settings) -> PictureOf:
 def show_words(bench: Workbench, text: str, settings: Settings, with_pictures: bool) -> None:
     doc, bare = bench.annotate(text, settings)
     if bench.tagger is not None and bench.has_pictures:
-        st.caption(literal(difference(doc, bare)))
+        show_text(difference(doc, bare))
     st.html(to_html(doc if with_pictures else bare, pictures=picture_of(bench, settings)))
 
 
 def difference(doc: Doc, bare: Doc) -> str:
     """What the pictures change, in a line."""
-    ours, theirs = ({(e.text, e.label_) for e in each.ents} for each in (doc, bare))
+    ours, theirs = ({(e.start, e.end, e.label_) for e in each.ents} for each in (doc, bare))
     if ours == theirs:
         return "With pictures and without, the entities are the same."
     only_with, only_without = (
-        ", ".join(f"{text} {label}" for text, label in sorted(entities)) or "nothing"
-        for entities in (ours - theirs, theirs - ours)
+        ", ".join(f"{doc[start:end].text} {label}" for start, end, label in sorted(spans))
+        or "nothing"
+        for spans in (ours - theirs, theirs - ours)
     )
     return f"Only with pictures: {only_with}. Only without: {only_without}."
 
@@ -175,8 +187,7 @@ def show_pool(bench: Workbench, text: str, settings: Settings) -> None:
                 st.image(picture.thumbnail or picture.open(), width=96)
             except (OSError, PictureError):
                 st.caption("not at hand")
-            caption = f"{picture.id} · r {score:.2f} · {picture.source}, {picture.licence}"
-            st.caption(literal(caption))
+            show_text(f"{picture.id} · r {score:.2f} · {picture.source}, {picture.licence}")
 
 
 def show_file(bench: Workbench, settings: Settings) -> None:
@@ -192,17 +203,20 @@ def show_file(bench: Workbench, settings: Settings) -> None:
         records = [as_record(doc) for doc in docs]
         # Kept, since every click runs all of this script.
         st.session_state["read"] = (
+            settings,
             Path(file.name).stem,
             records,
             "\n".join(map(srsly.json_dumps, records)),
             DocBin(store_user_data=True, docs=docs).to_bytes(),
         )
     if "read" in st.session_state:
-        stem, records, lines, corpus = st.session_state["read"]
+        used, stem, records, lines, corpus = st.session_state["read"]
+        if used != settings:
+            show_text("The settings have changed since: read the file again to follow them.")
         st.download_button("Download JSONL", lines, f"{stem}.jsonl", on_click="ignore")
         st.download_button("Download .spacy", corpus, f"{stem}.spacy", on_click="ignore")
         st.dataframe(records[:100])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

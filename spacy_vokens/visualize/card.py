@@ -105,6 +105,7 @@ def _confidence(nlp: Language, report: dict[str, Any] | None) -> str:
     if report is None:
         return _section("Confidence", text)
     try:
+        fitted = report["temperature"]
         rows = [
             (
                 part,
@@ -119,10 +120,17 @@ def _confidence(nlp: Language, report: dict[str, Any] | None) -> str:
         raise ValueError(
             f"the calibration lacks {error}: 'spacy vokens calibrate' writes it."
         ) from None
+    if fitted != ner.temperature:
+        raise ValueError(
+            f"the calibration fitted a temperature of {fitted}, and the pipeline has "
+            f"{ner.temperature}: 'spacy vokens calibrate' writes both."
+        )
+    if not rows:
+        return _section("Confidence", text)
     header = ("Part", "Entities", "Precision", "Before", "ECE", "After", "ECE")
     return _section(
         "Confidence",
-        f"{text} It was fitted on dev. Before and after: the mean confidence of the entities "
+        f"{text} Before and after it was fitted on dev: the mean confidence of the entities "
         "found, and the expected calibration error (ECE).",
         _table(header, rows, ("l", *"rrrrrr")),
     )

@@ -73,11 +73,14 @@ class Evidence:
     @property
     def verdict(self) -> str:
         """In a few words, whether the pictures mattered."""
+        if self.is_found != (self.span in self.without.found):
+            # What most draws do as well, its pictures do not do by what they show.
+            agree = [(self.span in reading.found) == self.is_found for reading in self.random]
+            which = (
+                "pictures, whichever they are" if 2 * sum(agree) > len(agree) else "its pictures"
+            )
+            return f"found only {'with' if self.is_found else 'without'} {which}"
         gain = self.with_pictures.probability - self.without.probability
-        if not self.is_found:
-            return "found only without pictures"
-        if self.span not in self.without.found:
-            return "found only with pictures"
         if self.random:
             by_chance = np.mean([reading.probability for reading in self.random])
             if abs(gain) >= SMALL and abs(self.with_pictures.probability - by_chance) < SMALL:
@@ -121,7 +124,7 @@ def explain(
         return Explanation(doc, [])
     own = get_token_values(doc, "voken")
     nothing: list[str | None] = [None] * len(doc)
-    found, bare = ner.find([_with_vokens(doc, own), _with_vokens(doc, nothing)])
+    found, bare = ner.tag_scores([_with_vokens(doc, own), _with_vokens(doc, nothing)]).entities()
     spans = list(dict.fromkeys([*found, *bare]))
     if not spans:
         return Explanation(doc, [])
@@ -132,9 +135,9 @@ def explain(
     probabilities: list[np.ndarray] = []
     entities: list[list[Span]] = []
     for batch in minibatch(variants, COPIES):
-        copies = [_with_vokens(doc, vokens) for vokens in batch]
-        probabilities += ner.span_probabilities(copies, [spans] * len(copies))
-        entities += ner.find(copies)
+        scores = ner.tag_scores([_with_vokens(doc, vokens) for vokens in batch])
+        probabilities += scores.probabilities([spans] * len(batch), ner.temperature)
+        entities += scores.entities()
     evidence = []
     for number, (start, end, label) in enumerate(spans):
         readings = [
@@ -171,7 +174,8 @@ def find_flips(nlp: Language, docs: Sequence[Doc]) -> list[tuple[list[Span], lis
     """
     ner = _tagger(nlp)
     bare = [_with_vokens(doc, [None] * len(doc)) for doc in docs]
-    return list(zip(ner.find(docs), ner.find(bare), strict=True))
+    found = [ner.tag_scores(each).entities() for each in (docs, bare)]
+    return list(zip(*found, strict=True))
 
 
 def _tagger(nlp: Language) -> VisualNer:
@@ -183,8 +187,9 @@ def _tagger(nlp: Language) -> VisualNer:
 
 
 def _with_vokens(doc: Doc, vokens: Sequence[str | None]) -> Doc:
-    """The document, and what the transformer left with it, with other vokens."""
+    """The document, and what a transformer or tok2vec left with it, with other vokens."""
     copy = blank_copy(doc)
+    copy.tensor = doc.tensor
     set_token_values(copy, "voken", vokens)
     return copy
 

@@ -43,7 +43,7 @@ figcaption, .gold, .word { overflow-wrap: anywhere; }
 .entities { font-size: 1.1rem; overflow-wrap: anywhere; }
 .entities mark { display: inline-block; max-width: 100%; color: #1c1b1a; }
 .gold { margin: .1rem 0 0; }
-.gold span { margin-inline-start: .6em; white-space: nowrap; unicode-bidi: isolate; }
+.gold span { margin-inline-start: .6em; unicode-bidi: isolate; }
 .gold b { padding: .1em .4em; border-radius: .3em; background: var(--entity); color: #1c1b1a;
   font-size: .85em; }
 .gold .wrong { color: var(--ink); font-weight: 600; }
@@ -74,6 +74,11 @@ li:has(+ .inside) > .word { margin-inline-end: -.3rem; border-start-end-radius: 
 .more .picture { margin: 0 auto .2rem; }
 .words > li:hover > .more, .words > li:focus > .more { display: block; }
 .words > li:focus { outline: 2px solid var(--gate); border-radius: .35rem; }
+@media (max-width: 48rem) {
+  .words { position: relative; }
+  .words > li { position: static; }
+  .more { inset-inline: 0; top: auto; width: auto; max-width: none; margin-top: 1.9rem; }
+}
 .aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
 """
@@ -228,8 +233,11 @@ class _Figure:
         self.doc = doc
         self.thumbnails = thumbnails
         self.renderer = renderer
-        labels = None if shown is None else set(shown)
-        self.ents = [ent for ent in doc.ents if labels is None or ent.label_ in labels]
+        self.labels = None if shown is None else set(shown)
+        self.ents = [ent for ent in doc.ents if self._is_shown(ent.label_)]
+
+    def _is_shown(self, label: str) -> bool:
+        return self.labels is None or label in self.labels
 
     def html(self, style: str, name: str) -> str:
         doc = self.doc
@@ -277,10 +285,12 @@ class _Figure:
         # As the scorer does, it passes over tags of other tokens.
         if tags is None or len(tags) != len(self.doc):
             return ""
-        found = {(ent.start, ent.end, ent.label_) for ent in self.doc.ents}
+        found = {(ent.start, ent.end, ent.label_) for ent in self.ents}
         strict = set(strict_spans(tags))
         items = []
         for ent in biluo_tags_to_spans(self.doc, iob_to_biluo(list(tags))):
+            if not self._is_shown(ent.label_):
+                continue
             span = (ent.start, ent.end, ent.label_)
             missed = " missed" if span in strict - found else ""
             items.append(self._labelled(ent.text, ent.label_, missed))

@@ -17,7 +17,7 @@ from spacy.tokens import Doc
 from ..extensions import clear_values
 from ..images.decode import EXTENSIONS, PictureError, open_picture, read_picture
 from ..images.embed import embed_pictures
-from ..images.encoders import load_encoder
+from ..images.encoders import DOWNLOADING, load_encoder
 from ..images.pool import ImagePool
 from ..layers.image_features import ImageFeatures
 from ..pipeline.loading import find_retriever, find_tagger
@@ -58,12 +58,14 @@ class Settings:
 class Workbench:
     """A loaded pipeline that may be asked by several people at once, each with settings of theirs.
 
+    weights: file for the image encoder of the pipeline's pool, where its package has none.
     raises OSError: when there is no such pipeline.
     raises ValueError: when it has neither a `voken_retriever` nor a `visual_ner`.
     """
 
-    def __init__(self, model: str | Path) -> None:
+    def __init__(self, model: str | Path, weights: Path | None = None) -> None:
         self.nlp = spacy.load(model)
+        self.weights = weights
         self.retriever = find_retriever(self.nlp)
         self.tagger = find_tagger(self.nlp)
         if self.retriever is None and self.tagger is None:
@@ -85,7 +87,7 @@ class Workbench:
         """
         with self._set_to(settings, attention=True):
             doc = self.nlp(text)
-            if self.tagger is None or not self.has_pictures:
+            if not self.has_pictures:
                 return doc, doc
             bare = self.nlp.make_doc(text)
             # As one that the retriever has seen, and found nothing for.
@@ -137,11 +139,17 @@ class Workbench:
         files: names and contents; a name is nothing but a name here, whatever folders it has.
         folder: an empty one, for the pictures and the pool.
         raises ValueError: where there are more than `MAX_PICTURES`, none can be used, or the
-            encoder is not that of the pipeline.
+            encoder is not that of the pipeline, or would download its weights.
         raises ImportError: where the encoder's package is missing.
         """
         if self.retriever is None or self.retriever.index is None:
             raise ValueError("The pipeline has no index that pictures could take the place of.")
+        spec = self.retriever.index.meta["encoder"]
+        if self.weights is None and spec.partition(":")[0] in DOWNLOADING:
+            raise ValueError(
+                f"The image encoder {spec} would download its weights: start the app with "
+                "'--weights FILE'."
+            )
         if len(files) > MAX_PICTURES:
             raise ValueError(f"At most {MAX_PICTURES} pictures at once, found {len(files)}.")
         pictures = folder / "pictures"
@@ -165,7 +173,7 @@ class Workbench:
         if not any(pictures.iterdir()):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in rejected)
             raise ValueError(f"None of the files can be used. {reasons}")
-        encoder = load_encoder(self.retriever.index.meta["encoder"])
+        encoder = load_encoder(spec, self.weights)
         report = embed_pictures(
             pictures, folder / "pool", encoder, source="uploaded", max_rejects=1.0
         )
@@ -189,8 +197,15 @@ class Workbench:
         with self._lock:
             retriever, tagger = self.retriever, self.tagger
             if retriever is not None:
-                before = retriever.index, retriever.top_k, retriever.threshold
+                before = (
+                    retriever.index,
+                    retriever.top_k,
+                    retriever.threshold,
+                    retriever.overwrite,
+                )
                 retriever.top_k, retriever.threshold = settings.top_k, settings.threshold
+                # A document that says that it has no vokens keeps none.
+                retriever.overwrite = False
                 if settings.own is not None:
                     retriever.index = settings.own.index
             if tagger is not None:
@@ -202,7 +217,12 @@ class Workbench:
                 yield
             finally:
                 if retriever is not None:
-                    retriever.index, retriever.top_k, retriever.threshold = before
+                    (
+                        retriever.index,
+                        retriever.top_k,
+                        retriever.threshold,
+                        retriever.overwrite,
+                    ) = before
                 if tagger is not None:
                     tagger.model.attrs["images"], tagger.attention = images, attended
 

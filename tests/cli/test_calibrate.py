@@ -60,6 +60,27 @@ def test_a_corpus_without_entities_leaves_the_temperature(vokens, pipeline_path,
     assert spacy.load(tmp_path / "out").get_pipe("visual_ner").temperature == 1.0
 
 
+def test_entities_that_are_all_right_leave_the_temperature(
+    vokens, pipeline_path, tagged_examples, tmp_path
+):
+    examples = tagged_examples(spacy.blank("en"))
+    save_docs([example.reference for example in examples], tmp_path / "dev.spacy")
+    result = vokens("calibrate", pipeline_path, tmp_path / "dev.spacy", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert said(result, "The temperature stays 1.00: of 5 entities")
+    assert said(result, "all are right")
+    assert spacy.load(tmp_path / "out").get_pipe("visual_ner").temperature == 1.0
+
+
+def test_a_temperature_that_is_the_last_one_tried_is_told(
+    vokens, pipeline_path, corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("spacy_vokens.corpus.calibrate.TEMPERATURES", [0.5, 1.0, 1.1])
+    result = vokens("calibrate", pipeline_path, corpus, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert said(result, "1.10, is the last one tried")
+
+
 def test_what_cannot_be_calibrated_is_named(vokens, vokenizer_path, corpus, tmp_path):
     for model, reason in (
         (vokenizer_path, "has no visual_ner"),

@@ -83,6 +83,11 @@ def test_without_figures_it_says_so_or_nothing(
     notes = srsly.read_json(out)["notes"]
     assert "1.00 (not calibrated)" in notes
     assert "Scores by type" not in notes
+    # Of a corpus in which no entity was found.
+    unfitted = tmp_path / "calibration.json"
+    unfitted.write_text('{"temperature": 1.0}', encoding="utf-8")
+    assert vokens("card", pipeline_path, meta, out, "--calibration", unfitted).exit_code == 0
+    assert srsly.read_json(out)["notes"] == notes
     assert vokens("card", vokenizer_path, meta, out).exit_code == 0
     notes = srsly.read_json(out)["notes"]
     assert "Pictures" in notes
@@ -96,6 +101,11 @@ def test_other_reports_are_refused(vokens, pipeline_path, meta, tmp_path, option
     result = vokens("card", pipeline_path, meta, tmp_path / "meta.json", option, other)
     assert result.exit_code == 1
     assert said(result, "writes it" if option == "--calibration" else "writes them")
+    if option == "--calibration":
+        other.write_text('{"temperature": 2.5}', encoding="utf-8")
+        result = vokens("card", pipeline_path, meta, tmp_path / "meta.json", option, other)
+        assert result.exit_code == 1
+        assert said(result, "fitted a temperature of 2.5, and the pipeline has 1.0")
     other.write_text("[]", encoding="utf-8")
     result = vokens("card", pipeline_path, meta, tmp_path / "meta.json", option, other)
     assert result.exit_code == 1

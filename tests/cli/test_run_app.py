@@ -44,6 +44,14 @@ def test_address_and_browser(vokens, started):
     assert {"--server.address=0.0.0.0", "--server.headless=true"} <= set(started[0])
 
 
+def test_weights_for_uploaded_pictures(vokens, started, tmp_path):
+    weights = tmp_path / "resnet18.pth"
+    assert vokens("app", "x", "--weights", weights).exit_code == 2
+    weights.touch()
+    vokens("app", "x", "--weights", weights)
+    assert [command[-3:] for command in started] == [["--", "x", str(weights)]]
+
+
 def test_interrupted_is_no_error(vokens, monkeypatch):
     def run(command: list[str]) -> None:
         raise KeyboardInterrupt

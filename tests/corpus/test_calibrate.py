@@ -52,20 +52,29 @@ def test_the_temperature_has_the_least_loss_and_changes_no_entity(
         examples[row].reference._.raw_tags = ["O"] * len(examples[row].reference)
     found = find_entities(nlp, nlp.get_pipe("visual_ner"), examples)
     assert found.is_right.sum() == 2
-    temperature = fit_temperature(ner, found)
+    temperature = fit_temperature(found)
     assert temperature > 1, "it was surer than it may be"
-    losses = [found.measure(ner, t)["log_loss"] for t in TEMPERATURES]
+    losses = [found.measure(t)["log_loss"] for t in TEMPERATURES]
     assert min(losses) == losses[TEMPERATURES.index(temperature)]
     assert ner.temperature == 1.0, "it is for the caller to set"
-    values = found.confidences(ner, temperature)
-    assert found.measure(ner, temperature) == {
-        "ece": pytest.approx(found.measure(ner, temperature)["ece"]),
+    values = found.confidences(temperature)
+    assert found.measure(temperature) == {
+        "ece": pytest.approx(found.measure(temperature)["ece"]),
         "log_loss": pytest.approx(log_loss(values, found.is_right)),
         "confidence": pytest.approx(values.mean()),
     }
 
 
-def test_without_entities_the_temperature_stays(nlp, ner) -> None:
+def test_entities_that_are_all_right_fit_none(nlp, ner, tagged_examples) -> None:
+    """The least loss would be that of certainty."""
+    found = find_entities(nlp, ner, tagged_examples(nlp))
+    assert found.is_right.all()
+    assert not found.is_mixed
+    with pytest.raises(ValueError, match="some are right, some wrong"):
+        fit_temperature(found)
+
+
+def test_entities_that_are_none_fit_none(nlp) -> None:
     reference = Doc(nlp.vocab, words=["the", "red", "dog"], ents=["O"] * 3)
     found = find_entities(
         nlp,
@@ -74,9 +83,11 @@ def test_without_entities_the_temperature_stays(nlp, ner) -> None:
     )
     assert found.is_right.shape == (0,)
     assert found.is_right.dtype == bool
-    assert fit_temperature(ner, found) == ner.temperature
-    assert found.confidences(ner, 1.0).shape == (0,)
-    assert isinstance(found.confidences(ner, 1.0), np.ndarray)
+    assert not found.is_mixed
+    with pytest.raises(ValueError, match="some are right, some wrong"):
+        fit_temperature(found)
+    assert found.confidences(1.0).shape == (0,)
+    assert isinstance(found.confidences(1.0), np.ndarray)
 
 
 def test_entities_of_other_components_do_not_count(nlp, ner, tagged_examples) -> None:
@@ -86,6 +97,5 @@ def test_entities_of_other_components_do_not_count(nlp, ner, tagged_examples) ->
         found = find_entities(nlp, ner, tagged_examples(nlp))
     finally:
         nlp.remove_pipe("entity_ruler")
-    assert any(ent.label_ == "DISH" for doc in found.docs for ent in doc.ents)
     assert found.is_right.tolist() == [True] * 5
-    assert len(found.confidences(ner, 1.0)) == 5
+    assert len(found.confidences(1.0)) == 5

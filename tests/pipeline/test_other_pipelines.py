@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from spacy_vokens.extensions import get_token_values
 from spacy_vokens.metrics.ner import bio_tags
+from spacy_vokens.visualize.explanation import explain, find_flips
 
 from ..conftest import transformer_config
 
@@ -206,7 +207,9 @@ def test_a_renamed_transformer_is_heard_as_by_spacys_own_listeners(
 def test_where_no_transformer_has_run_it_says_so(vokener: Language) -> None:
     with (
         vokener.select_pipes(disable="transformer"),
-        pytest.raises(ValueError, match="visual_ner listens to .*, and none has run"),
+        pytest.raises(
+            ValueError, match="visual_ner listens to .* have nothing of one.*doc_cleaner"
+        ),
     ):
         vokener(TEXT)
     with vokener.select_pipes(disable="transformer"):
@@ -221,10 +224,15 @@ def test_it_listens_to_a_tok2vec_too(tagged_examples: Tagged) -> None:
     examples = tagged_examples(nlp)
     nlp.initialize(lambda: examples)
     learn(nlp, examples, exclude=[], steps=40)
-    assert bio_tags(nlp("anna in paris !")) == TAGS
+    doc = nlp("anna in paris !")
+    assert bio_tags(doc) == TAGS
+    assert len(explain(nlp, "anna in paris !").evidence) == 2
+    assert find_flips(nlp, [doc]) == [([(0, 1, "PER"), (2, 3, "LOC")],) * 2]
     with (
         nlp.select_pipes(disable="tok2vec"),
-        pytest.raises(ValueError, match="visual_ner listens to .*, and none has run"),
+        pytest.raises(
+            ValueError, match="visual_ner listens to .* have nothing of one.*doc_cleaner"
+        ),
     ):
         nlp(TEXT)
 

@@ -451,18 +451,8 @@ def test_confidences_are_the_probabilities_of_the_entities(
     assert all(0 < value <= 1 for row in confidences for value in row)
     # One document at a time, as the enumeration that the CRF's test holds them against.
     for doc, row, expected in zip(docs, spans, confidences, strict=True):
-        (alone,) = ner.span_probabilities([doc], [row])
+        (alone,) = ner.tag_scores([doc]).probabilities([row], 1.0)
         assert alone.tolist() == pytest.approx(expected, abs=1e-5)
-    # What excludes an entity shares the certainty with it.
-    doc = docs[0]
-    (both,) = ner.span_probabilities([doc], [[(0, 1, "PER"), (0, 1, "LOC")]])
-    assert both.sum() <= 1 + 1e-9
-    assert [ner.find([doc]), ner.find([docs[-1]])] == [[spans[0]], [[]]]
-    for wrong in ((0, 1, "FOOD"), (0, 99, "PER"), (1, 1, "PER"), (2, 1, "PER"), (-1, 1, "PER")):
-        with pytest.raises(ValueError, match="no span of a document of 4 tokens.*LOC, PER"):
-            ner.span_probabilities([doc], [[wrong]])
-    with pytest.raises(ValueError, match="zip"):
-        ner.span_probabilities([doc], [])
 
 
 def test_confidences_stay_out_of_the_way(make_tagger: Make, tagged_examples: Examples) -> None:
@@ -508,8 +498,13 @@ def test_temperature_is_stored_and_makes_less_certain(make_tagger: Make) -> None
     assert len(before) == len(after) == 2
     assert all(b < a for a, b in zip(before, after, strict=True))
     examples = [Example(doc, doc.copy()) for doc in nlp.pipe(["anna in paris !"])]
+    fitted = other.get_pipe("visual_ner")
+    other.update(examples, sgd=other.resume_training())
+    assert fitted.temperature == 1.0, "it was of the weights that were"
+    fitted.cfg["temperature"] = 3
+    fitted.build_layers()
     other.initialize(lambda: examples)
-    assert other.get_pipe("visual_ner").temperature == 1.0, "it was of the weights that were"
+    assert fitted.temperature == 1.0
     for wrong in (0.0, -1.0, "1", float("inf"), float("nan")):
         ner.cfg["temperature"] = wrong
         with pytest.raises(ValueError, match="temperature must be above 0"):

@@ -32,7 +32,7 @@ def test_a_row_a_reading() -> None:
     pictures = {"cat": make_picture("cat"), "dog": make_picture("dog", "blue")}
     page = Page(evidence_html(make_explanation(), pictures.get))
     assert page.text("h2")[0] == "anna PER"
-    assert [text for _, text in page.having("verdict")] == ["Found only with pictures."]
+    assert [text for _, text in page.having("verdict")] == ["Found only with its pictures."]
     cells = page.text("td")
     rows = [cells[i : i + 3] for i in range(0, len(cells), 3)]
     assert rows == [

@@ -42,7 +42,7 @@ def test_a_name_by_its_picture_alone(nlp, grounded) -> None:
     (evidence,) = explanation.evidence
     assert evidence.span == (1, 2, "PER")
     assert evidence.is_found
-    assert evidence.verdict == "found only with pictures"
+    assert evidence.verdict == "found only with its pictures"
     assert evidence.with_pictures.found == ((1, 2, "PER"),)
     assert evidence.with_pictures.probability > 0.5 > evidence.without.probability
     assert evidence.without.found == ()
@@ -71,7 +71,7 @@ def test_a_name_that_pictures_hide(nlp, grounded) -> None:
     assert evidence.random == ()
     turned = Evidence(evidence.span, evidence.without, evidence.with_pictures, (), ())
     assert not turned.is_found
-    assert turned.verdict == "found only without pictures"
+    assert turned.verdict == "found only without its pictures"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,24 @@ def test_verdicts(own, bare, random, verdict) -> None:
     span = (0, 1, "PER")
     readings = [Reading(probability, (span,)) for probability in (own, bare, *random)]
     assert Evidence(span, readings[0], readings[1], tuple(readings[2:]), ()).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("own", "bare", "random", "verdict"),
+    [
+        (True, False, [True, True, False], "found only with pictures, whichever they are"),
+        (True, False, [True, False], "found only with its pictures"),
+        (True, False, [], "found only with its pictures"),
+        (False, True, [False, False], "found only without pictures, whichever they are"),
+        (False, True, [True, False], "found only without its pictures"),
+    ],
+)
+def test_verdicts_on_flips_ask_what_random_pictures_do(own, bare, random, verdict) -> None:
+    span = (0, 1, "PER")
+    first, second, *draws = (
+        Reading(0.9, (span,)) if is_found else Reading(0.4, ()) for is_found in (own, bare, *random)
+    )
+    assert Evidence(span, first, second, tuple(draws), ()).verdict == verdict
 
 
 def test_other_pictures_are_those_that_the_retriever_might_give(nlp, grounded) -> None:

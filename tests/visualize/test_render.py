@@ -272,6 +272,9 @@ def test_options_choose_labels_and_colors():
     assert [attrs["style"] for attrs, _ in page.having("entity") if "style" in attrs][-1:] == [
         "--entity: #123456"
     ]
+    doc._.raw_tags = ["B-PER", "O", "O"]
+    (missed, wrong) = Page(render_page([doc], no_picture, ents=["LOC"])).having("gold")
+    assert (missed[1], wrong[1]) == ("Gold: no entity", "Wrongly found:Paris LOC")
     with pytest.raises(ValueError, match="must be of colors, ents, title, found 'color'"):
         render_page([doc], no_picture, color={})
     with pytest.raises(ValueError, match="one of ent, vokens, found 'dep'"):
@@ -355,6 +358,27 @@ def test_text_against_its_languages_direction_turns_nothing_around_it():
     # An inline block is isolated by its nature.
     (rule,) = re.findall(r"^\.entities mark {([^}]*)}", html, re.MULTILINE)
     assert "display: inline-block" in rule
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_all_of_a_page_can_be_reached_on_a_phone_and_on_a_screen(browser, width):
+    name = "the Metropolitan Museum of Modern Art in New York City and"
+    words = [*name.split(), "Llanfairpwllgwyngyll"]
+    doc = make_doc(words, ["cat"] * len(words), ents=[(1, 6, "ORG")])
+    doc._.raw_tags = ["O", "B-ORG", *["I-ORG"] * 8, "O", "O"]
+    set_token_values(doc, "vokens", [[["cat", 0.5], ["dog", 0.4], ["egg", 0.3]]] * len(words))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.set_content(render_page([doc], {"cat": make_picture("cat")}.get))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for word in page.locator(".words > li").all():
+        word.focus()
+        more = word.locator(".more")
+        assert more.is_visible()
+        box, own = more.bounding_box(), word.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert own["y"] < box["y"] < own["y"] + own["height"], "right below its word"
+    page.close()
 
 
 def test_page_without_documents_is_a_page():

@@ -45,7 +45,7 @@ def encoder(monkeypatch) -> None:
         return torch.from_numpy(pixels).permute(2, 0, 1) / 255
 
     made = ImageEncoder("tiny", Colors().eval(), transform, DIMENSION, "1" * 64)
-    monkeypatch.setattr(workbench, "load_encoder", lambda name: made)
+    monkeypatch.setattr(workbench, "load_encoder", lambda name, weights: made)
 
 
 def png(color: str) -> bytes:
@@ -63,6 +63,16 @@ def test_with_pictures_and_without(bench) -> None:
         assert get_token_values(bare, name) == [None] * 4
     assert bare.text == doc.text
     assert all(ent._.confidence is not None for ent in bare.ents)
+
+
+def test_a_retriever_that_overwrites_leaves_the_bare_one_bare(path, tmp_path) -> None:
+    config = {"components": {"voken_retriever": {"overwrite": True}}}
+    spacy.load(path, config=config).to_disk(tmp_path / "overwrites")
+    bench = Workbench(tmp_path / "overwrites")
+    doc, bare = bench.annotate("anna in paris !", Settings())
+    assert get_token_values(doc, "voken")[0]
+    assert get_token_values(bare, "voken") == [None] * 4
+    assert bench.retriever.overwrite
 
 
 def test_other_components_entities_are_there_with_pictures_and_without(path) -> None:
@@ -181,10 +191,29 @@ def test_pictures_of_another_encoder_are_refused(bench, tmp_path, monkeypatch) -
     other = ImageEncoder(
         "tiny", Colors().eval(), lambda _: torch.zeros(3, 4, 4), DIMENSION, "2" * 64
     )
-    monkeypatch.setattr(workbench, "load_encoder", lambda name: other)
+    monkeypatch.setattr(workbench, "load_encoder", lambda name, weights: other)
     with pytest.raises(ValueError, match="same encoder"):
         bench.embed([("a.png", png("red"))], tmp_path)
     assert bench.annotate("a cat", Settings())[0][1]._.voken == "cat"
+
+
+def test_an_encoder_that_would_download_wants_a_file(bench, path, tmp_path, monkeypatch) -> None:
+    spec = "torchvision:resnet18"
+    monkeypatch.setitem(bench.retriever.index.meta, "encoder", spec)
+    with pytest.raises(ValueError, match="resnet18 would download its weights.*--weights FILE"):
+        bench.embed([("a.png", png("red"))], tmp_path)
+    asked = []
+
+    def load(name: str, weights: Path | None) -> None:
+        asked.append((name, weights))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(workbench, "load_encoder", load)
+    other = Workbench(path, tmp_path / "resnet18.pth")
+    monkeypatch.setitem(other.retriever.index.meta, "encoder", spec)
+    with pytest.raises(ValueError, match="enough"):
+        other.embed([("a.png", png("red"))], tmp_path)
+    assert asked == [(spec, tmp_path / "resnet18.pth")]
 
 
 def test_many_texts(bench) -> None:
@@ -198,8 +227,8 @@ def test_many_texts(bench) -> None:
 def test_pipelines_of_one_half(vokenizer_path, make_tagger, tmp_path) -> None:
     vokenizer = Workbench(vokenizer_path)
     doc, bare = vokenizer.annotate("a cat", Settings())
-    assert doc is bare
     assert doc[1]._.voken == "cat"
+    assert get_token_values(bare, "voken") == [None, None]
     with pytest.raises(ValueError, match="no visual_ner"):
         vokenizer.explain("a cat", Settings())
     make_tagger("NoFusion", steps=40).to_disk(tmp_path / "tagger")
