@@ -37,7 +37,9 @@ def experiment(
     A cell whose result is there, made with the same config and data, is not run again. A cell that
     fails is reported, and the others run on.
     """
+    from ..corpus.sections import count_of
     from ..experiments.grid import grid_cells, read_grid
+    from ..experiments.runs import run_path
 
     try:
         declared = read_grid(grid)
@@ -51,6 +53,11 @@ def experiment(
     except (OSError, ValueError) as error:
         msg.fail(f"Could not run {grid}", str(error), exits=1)
     msg.info(f"{len(chosen)} cells, {len(chosen) - len(todo)} of them run before")
+    if n_stale := sum(run_path(output, cell.name).is_file() for cell in todo):
+        msg.warn(
+            f"{count_of(n_stale, 'result')} of another config or other data will be replaced",
+            "Vokens and features differ in their last digits from machine to machine.",
+        )
     failed = _run_all(todo, output, work, jobs)
     if failed:
         msg.fail(f"{len(failed)} cells failed")

@@ -186,6 +186,7 @@ def test_what_has_a_result_is_not_run_again(
     result = invoke(finished.grid, copied, "--cells", PATTERN, "--work", tmp_path / "work")
     assert result.exit_code == 0, result.output
     assert said(result, "3 cells, 3 of them run before")
+    assert not said(result, "will be replaced")
     assert said(result, f"All results are in {copied}")
     after = json_files(copied)
     assert changed(before, after) == set()
@@ -207,6 +208,7 @@ def test_a_changed_override_runs_its_cells_again(
     result = invoke(grid, copied, "--cells", PATTERN, "--work", work)
     assert result.exit_code == 0, result.output
     assert said(result, "3 cells, 2 of them run before")
+    assert said(result, "1 result of another config or other data will be replaced")
     assert changed(before, json_files(copied)) == {f"{TEXT_ONLY}.json"}
     found = load_run(run_path(copied, TEXT_ONLY))
     assert [step for step, _ in found.dev] == [0, 20]
