@@ -30,7 +30,7 @@ from ..files import sha256_file, sole_writer
 from ..images.pool import ImagePool
 from ..pipeline.loading import load_with_retriever
 from .controls import CONTROLS, Grounding, check_pictures, query
-from .gold import make_gold, thousandths
+from .gold import hash_docs, make_gold, thousandths
 from .grid import (
     NO_IMAGES,
     QUERY,
@@ -118,12 +118,17 @@ def hash_config(grid: Grid, cell: Cell) -> str:
 def hash_data(grid: Grid, cell: Cell) -> str:
     """SHA-256 of all that the cell reads: corpora, pool, vokenizer, and what overrides call a path.
 
+    Without images these are tokens and tags, the same on every machine. Vokens and features are
+    not: they are of floats, which round otherwise on another one.
+
     raises FileNotFoundError: naming what is missing.
     """
     dataset = grid.datasets[cell.dataset]
-    hashes = [_hash_path(dataset.path(split)) for split in _splits(grid)]
-    if cell.images != NO_IMAGES:
-        hashes.append(ImagePool.open(dataset.pool).hash)
+    corpora = [dataset.path(split) for split in _splits(grid)]
+    if cell.images == NO_IMAGES:
+        hashes = [hash_docs(load_docs(path, Vocab())) for path in corpora]
+    else:
+        hashes = [*map(_hash_path, corpora), ImagePool.open(dataset.pool).hash]
     if cell.images == QUERY:
         hashes.append(_hash_path(_vokenizer(dataset)))
     for name, path in cell_overrides(grid, cell).items():
