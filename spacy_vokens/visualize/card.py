@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,7 +106,7 @@ def _confidence(nlp: Language, report: dict[str, Any] | None) -> str:
     if report is None:
         return _section("Confidence", text)
     try:
-        fitted = report["temperature"]
+        fitted = float(report["temperature"])
         rows = [
             (
                 part,
@@ -116,11 +117,12 @@ def _confidence(nlp: Language, report: dict[str, Any] | None) -> str:
             for part in ("dev", "test")
             if part in report
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"the calibration lacks {error}: 'spacy vokens calibrate' writes it."
         ) from None
-    if fitted != ner.temperature:
+    # A pipeline's settings are stored with ten digits.
+    if not math.isclose(fitted, ner.temperature, rel_tol=1e-6):
         raise ValueError(
             f"the calibration fitted a temperature of {fitted}, and the pipeline has "
             f"{ner.temperature}: 'spacy vokens calibrate' writes both."
