@@ -56,8 +56,8 @@ def show_text(text: str, role: str = "note") -> None:
 
     role: "note", or "alert" for what went wrong.
     """
-    sign, color = ("⚠ ", "inherit") if role == "alert" else ("", "gray")
-    style = f"color: {color}; margin: 0; font-size: .875rem; overflow-wrap: anywhere"
+    sign, opacity = ("⚠ ", 1) if role == "alert" else ("", 0.75)
+    style = f"opacity: {opacity}; margin: 0; font-size: .875rem; overflow-wrap: anywhere"
     st.html(f'<p role="{role}" style="{style}">{sign}{escape(text)}</p>')
 
 

@@ -21,6 +21,8 @@ import spacy
 from PIL import Image
 from spacy.tokens import Doc
 
+from spacy_vokens.visualize.render import to_html
+
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 pytest.importorskip("streamlit", reason="needs Streamlit")
 app = pytest.importorskip("spacy_vokens.visualize.app")
@@ -92,6 +94,23 @@ def screenshot(page, name: str) -> None:
     if SCREENSHOTS:
         page.wait_for_timeout(1500)
         page.screenshot(path=Path(SCREENSHOTS) / name)
+
+
+def test_a_page_of_texts(browser, model) -> None:
+    """Not of the app: the picture at the head of the README."""
+    texts = ["anna in paris !", "a cat"]
+    if SCREENSHOTS:
+        texts = ["Anna watched the football at Turkey Lake", "Amara left Yale for Oxfam in Kenya"]
+    # Pictures are those of an index that is loaded.
+    nlp = spacy.load(model)
+    docs = list(nlp.pipe(texts))
+    page = browser.new_page(viewport={"width": 1100, "height": 800})
+    page.set_content(to_html(docs, page=True, options={"title": "Words and their pictures"}))
+    assert page.locator("figure").count() == 2
+    tiles = page.locator(".words > li > .picture.shown")
+    assert tiles.count() == sum(token._.voken is not None for doc in docs for token in doc)
+    screenshot(page, "quickstart.png")
+    page.close()
 
 
 def test_type_and_see_entities_and_pictures(page) -> None:
