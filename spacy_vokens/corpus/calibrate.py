@@ -77,5 +77,6 @@ def fit_temperature(found: Found) -> float:
     """
     if not found.is_mixed:
         raise ValueError("a temperature is fitted to entities of which some are right, some wrong.")
-    losses = [log_loss(found.confidences(t), found.is_right) for t in TEMPERATURES]
+    progress = tqdm(TEMPERATURES, unit=" temperatures", disable=None, leave=False)
+    losses = [log_loss(found.confidences(t), found.is_right) for t in progress]
     return TEMPERATURES[int(np.argmin(losses))]

@@ -139,7 +139,8 @@ def picture_of(bench: Workbench, settings: Settings) -> PictureOf:
 
 
 def show_words(bench: Workbench, text: str, settings: Settings, with_pictures: bool) -> None:
-    doc, bare = bench.annotate(text, settings)
+    with st.spinner("Reading …"):
+        doc, bare = bench.annotate(text, settings)
     if bench.tagger is not None and bench.has_pictures:
         show_text(difference(doc, bare))
     st.html(to_html(doc if with_pictures else bare, pictures=picture_of(bench, settings)))
