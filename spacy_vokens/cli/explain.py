@@ -9,7 +9,7 @@ import typer
 from wasabi import msg
 
 if TYPE_CHECKING:
-    from ..visualize.explanation import Evidence, Explanation, Reading
+    from ..visualize.explanation import Evidence, Explanation
 
 
 def explain(
@@ -54,14 +54,10 @@ def explain(
 
 
 def _print_evidence(explanation: Explanation, evidence: Evidence) -> None:
-    from ..visualize.evidence import describe
+    from ..visualize.evidence import describe_labels, evidence_rows
 
-    def cells(reading: Reading) -> tuple[str, str]:
-        return f"{reading.probability:.2f}", describe(reading, evidence, explanation)
-
-    doc = explanation.doc
     start, end, label = evidence.span
-    entity = doc[start:end]
+    entity = explanation.doc[start:end]
     msg.divider(f"{entity.text} · {label}")
     for token in entity:
         if token._.voken is not None:
@@ -71,23 +67,10 @@ def _print_evidence(explanation: Explanation, evidence: Evidence) -> None:
                 + ("" if score is None else f" · r {score:.2f}")
                 + ("" if gate is None else f" · gate {gate:.2f}")
             )
+    msg.text(describe_labels(evidence))
     rows = [
-        ("its pictures", *cells(evidence.with_pictures)),
-        ("no pictures", *cells(evidence.without)),
+        (row.name, f"{row.probability:.2f}{row.spread}", row.found)
+        for row in evidence_rows(evidence, explanation)
     ]
-    if evidence.random:
-        values = sorted(reading.probability for reading in evidence.random)
-        n_found = sum(evidence.span in reading.found for reading in evidence.random)
-        mean = sum(values) / len(values)
-        rows.append(
-            (
-                f"random pictures, {len(values)} draws",
-                f"{mean:.2f} ({values[0]:.2f} to {values[-1]:.2f})",
-                f"found in {n_found}",
-            )
-        )
-    for other in evidence.alternatives:
-        name = f"{doc[other.token].text}: {other.voken} (r {other.score:.2f})"
-        rows.append((name, *cells(other.reading)))
     msg.table(rows, header=("With", "Probability", "Found"), divider=True, max_col=60)
     msg.info(evidence.verdict)

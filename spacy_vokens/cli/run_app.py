@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -35,8 +36,12 @@ def run_app(
 
     The app runs on this machine and sends nothing anywhere; it is for those you trust with it.
     """
+    from spacy.util import is_package
+
     if find_spec("streamlit") is None:
         msg.fail("The app needs Streamlit", "Install 'spacy-vokens[app]'.", exits=1)
+    if not Path(model).exists() and not is_package(model):
+        msg.fail(f"There is no pipeline {model}", "Name a folder or an installed package.", exits=1)
     script = Path(__file__).parents[1] / "visualize" / "app.py"
     options = {
         "server.port": port,
@@ -51,8 +56,12 @@ def run_app(
     flags = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", str(script), *flags, "--", model]
     command += [] if weights is None else [str(weights)]
+    # Ended from outside, it ends Streamlit too.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = subprocess.run(command).returncode
     except KeyboardInterrupt:
         status = 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     raise typer.Exit(status)

@@ -98,6 +98,8 @@ def visualize(
         msg.fail(f"Could not show {file} with {model}", str(error), exits=1)
     vokens = {voken for doc in docs for voken in get_token_values(doc, "voken") if voken}
     msg.good(f"Wrote {output}: {len(docs)} documents, {len(vokens)} distinct vokens")
+    if only is not None and len(docs) == limit:
+        msg.info(f"It stopped at {limit}; there may be more: see --limit.")
 
 
 def _no_picture(voken: str) -> None:

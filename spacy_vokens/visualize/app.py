@@ -19,10 +19,11 @@ import srsly
 import streamlit as st
 from spacy.tokens import Doc, DocBin
 
+from spacy_vokens.corpus.sections import count_of
 from spacy_vokens.images.decode import PictureError
 from spacy_vokens.visualize.evidence import evidence_html
 from spacy_vokens.visualize.export import as_record, read_texts
-from spacy_vokens.visualize.render import PictureOf, to_html
+from spacy_vokens.visualize.render import LEGEND, PictureOf, to_html
 from spacy_vokens.visualize.workbench import MAX_PICTURES, Settings, Workbench
 
 EXAMPLES = (
@@ -70,13 +71,18 @@ def main(model: str, weights: str | None = None) -> None:
     st.set_page_config("spacy-vokens", layout="wide")
     with errors_as_messages():
         bench = load(model, weights)
-        settings, with_pictures = sidebar(bench)
+        settings = sidebar(bench)
         st.title("Words and their pictures")
         example = st.selectbox("Example", EXAMPLES)
         # Of another key for each example, so that choosing one replaces what was typed.
-        text = st.text_area("Text", example, max_chars=MAX_CHARACTERS, key=f"text of {example}")
+        text = st.text_area("Text", example, key=f"text of {example}")
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError(
+                f"The text has {len(text):,} characters, of which the app takes "
+                f"{MAX_CHARACTERS:,} at most: cut it, or read it as a file."
+            )
         views: dict[str, Callable[[], None]] = {
-            "Words and pictures": lambda: show_words(bench, text, settings, with_pictures),
+            "Words and pictures": lambda: show_words(bench, text, settings),
             "Why": lambda: show_why(bench, text, settings),
             "Search the pool": lambda: show_pool(bench, text, settings),
             "A whole file": lambda: show_file(bench, settings),
@@ -88,13 +94,12 @@ def main(model: str, weights: str | None = None) -> None:
                     show()
 
 
-def sidebar(bench: Workbench) -> tuple[Settings, bool]:
-    """What is set at the side: the settings, and whether the tagger sees pictures."""
+def sidebar(bench: Workbench) -> Settings:
+    """What is set at the side."""
     meta = bench.nlp.meta
     with st.sidebar:
         show_text(f"{meta['lang']}_{meta['name']} {meta['version']}")
         show_text(meta.get("description") or "")
-        with_pictures = st.toggle("Pictures", value=True, disabled=not bench.has_pictures)
         top_k = st.slider("Pictures of each word (top k)", 1, 10, 5)
         own = bench.threshold
         threshold = st.slider(
@@ -102,13 +107,12 @@ def sidebar(bench: Workbench) -> tuple[Settings, bool]:
             EVERYTHING,
             1.0,
             EVERYTHING if own is None else min(1.0, max(EVERYTHING, float(own))),
-            0.01,
+            0.05,
             help="A word whose best picture is below it has no picture.",
         )
-        with errors_as_messages():
-            upload_pictures(bench)
+        upload_pictures(bench)
     least = None if threshold == EVERYTHING else threshold
-    return Settings(top_k, least, st.session_state.get("own")), with_pictures
+    return Settings(top_k, least, st.session_state.get("own"))
 
 
 def upload_pictures(bench: Workbench) -> None:
@@ -119,13 +123,19 @@ def upload_pictures(bench: Workbench) -> None:
             accept_multiple_files=True,
         )
         is_sent = st.form_submit_button("Use them")
-    if is_sent and files:
-        with st.spinner(f"Embedding {len(files)} files …"), tempfile.TemporaryDirectory() as folder:
+    if is_sent and not files:
+        show_text("Choose some files first.", "alert")
+    elif is_sent:
+        with (
+            errors_as_messages(),
+            st.spinner(f"Embedding {count_of(len(files), 'file')} …"),
+            tempfile.TemporaryDirectory() as folder,
+        ):
             contents = [(file.name, file.getvalue()) for file in files]
             st.session_state["own"] = bench.embed(contents, Path(folder))
     own = st.session_state.get("own")
     if own is not None:
-        st.success(f"{len(own.index.ids)} pictures of your own are used.")
+        st.success(f"Used in their place: {count_of(len(own.index.ids), 'picture')} of your own.")
         for name, reason in own.rejected:
             show_text(f"{name} is left out: {reason}", "alert")
         if st.button("Back to the pipeline's pictures"):
@@ -138,12 +148,14 @@ def picture_of(bench: Workbench, settings: Settings) -> PictureOf:
     return lambda voken: index.picture(voken) if index is not None and voken in index else None
 
 
-def show_words(bench: Workbench, text: str, settings: Settings, with_pictures: bool) -> None:
+def show_words(bench: Workbench, text: str, settings: Settings) -> None:
+    with_pictures = st.toggle("Pictures", value=True, disabled=not bench.has_pictures)
     with st.spinner("Reading …"):
         doc, bare = bench.annotate(text, settings)
     if bench.tagger is not None and bench.has_pictures:
         show_text(difference(doc, bare))
     st.html(to_html(doc if with_pictures else bare, pictures=picture_of(bench, settings)))
+    show_text(LEGEND)
 
 
 def difference(doc: Doc, bare: Doc) -> str:
@@ -161,8 +173,9 @@ def difference(doc: Doc, bare: Doc) -> str:
 
 def show_why(bench: Workbench, text: str, settings: Settings) -> None:
     st.caption(
-        "Each entity's probability with its pictures, without any, with random ones, and with the "
-        "next best picture of a word. Where it stays the same, the text alone says it."
+        "Each entity's probability with the pictures of the whole text, without any, with random "
+        "ones for all words, and with the next best picture of one word. Where it stays the same, "
+        "the text alone says it."
     )
     with st.spinner("Exchanging pictures …"):
         explanation = bench.explain(text, settings)
@@ -174,7 +187,9 @@ def show_pool(bench: Workbench, text: str, settings: Settings) -> None:
     words = [token.i for token in doc if not token.is_space]
     chosen = st.pills("A word of the text", words, format_func=lambda i: literal(doc[i].text))
     free = st.text_input("Or any words")
+    # What is typed goes before what is chosen.
     if free.strip():
+        show_text(f"Nearest to: {free}")
         found = bench.search(free, None, N_FOUND, settings)
     elif chosen is not None:
         found = bench.search(text, chosen, N_FOUND, settings)
@@ -188,7 +203,8 @@ def show_pool(bench: Workbench, text: str, settings: Settings) -> None:
                 st.image(picture.thumbnail or picture.open(), width=96)
             except (OSError, PictureError):
                 st.caption("not at hand")
-            show_text(f"{picture.id} · r {score:.2f} · {picture.source}, {picture.licence}")
+            credits = ", ".join(filter(None, (picture.source, picture.licence)))
+            show_text(f"{picture.id} · r {score:.2f} · {credits}")
 
 
 def show_file(bench: Workbench, settings: Settings) -> None:

@@ -61,7 +61,8 @@ def find_documents(
     """Annotate documents until `limit` of a kind are found; in the order of the file.
 
     only: "errors", whose entities are not the corpus's by the strict reading; or "flips", whose
-        entities are others without the pictures. The title of such a document says which.
+        entities are others without the pictures. The title of such a document is its number in
+        the file and, of a flip, which entities these are.
     seed: as for `choose_documents`.
     raises ValueError: for errors, where no document has entities to hold others against; for
         flips, where the pipeline has no `visual_ner`.
@@ -77,6 +78,7 @@ def find_documents(
 def _errors(stream: Iterable[tuple[int, Doc]]) -> Iterator[tuple[int, Doc]]:
     for row, doc in stream:
         if doc._.raw_tags is not None and set(strict_spans(doc._.raw_tags)) != set(_entities(doc)):
+            doc.user_data["title"] = f"document {row + 1}"
             yield row, doc
 
 
@@ -87,7 +89,8 @@ def _flips(nlp: Language, stream: Iterable[tuple[int, Doc]]) -> Iterator[tuple[i
             if ours != without:
                 gained = _named(doc, [span for span in without if span not in ours])
                 lost = _named(doc, [span for span in ours if span not in without])
-                doc.user_data["title"] = f"without pictures: {gained or f'not {lost}'}"
+                change = f"without pictures: {gained or f'not {lost}'}"
+                doc.user_data["title"] = f"document {row + 1} · {change}"
                 yield row, doc
 
 

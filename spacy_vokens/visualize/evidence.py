@@ -1,7 +1,8 @@
-"""An explanation as HTML: each entity with its pictures, without, and with other ones."""
+"""An explanation to look at: of each entity a row a reading, and a page of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 
 from ..extensions import get_token_values
@@ -58,26 +59,15 @@ def evidence_html(explanation: Explanation, pictures: PictureOf | None = None) -
 def _section(explanation: Explanation, evidence: Evidence, thumbnails: Thumbnails) -> str:
     doc = explanation.doc
     start, end, label = evidence.span
-    own = get_token_values(doc, "voken")[start:end]
-    tiles = "".join(thumbnails.tile(voken) for voken in own if voken is not None)
     rows = [
-        _row(tiles + "its pictures", evidence, evidence.with_pictures, explanation),
-        _row("no pictures", evidence, evidence.without, explanation),
+        f"<tr><td>{''.join(map(thumbnails.tile, row.vokens))}{escape(row.name)}</td>"
+        f'<td><span class="probability" style="--weight: {row.probability:.0%}"></span>'
+        f"{row.probability:.2f}{row.spread}</td><td>{escape(row.found)}</td></tr>"
+        for row in evidence_rows(evidence, explanation)
     ]
-    if evidence.random:
-        values = [reading.probability for reading in evidence.random]
-        n_found = sum(evidence.span in reading.found for reading in evidence.random)
-        mean = sum(values) / len(values)
-        span = f"{_bar(mean)} ({min(values):.2f} to {max(values):.2f})"
-        rows.append(_cells(f"random pictures, {len(values)} draws", span, f"found in {n_found}"))
-    for other in evidence.alternatives:
-        name = (
-            f"{thumbnails.tile(other.voken)}{escape(doc[other.token].text)}: "
-            f"{escape(other.voken)}, r {other.score:.2f}"
-        )
-        rows.append(_row(name, evidence, other.reading, explanation))
     return (
         f"<section>\n<h2>{escape(doc[start:end].text)} <b>{escape(label)}</b></h2>\n"
+        f"<p>{escape(describe_labels(evidence))}</p>\n"
         f'<p class="verdict">{escape(evidence.verdict.capitalize())}.</p>\n'
         '<div class="wide"><table>\n<tr><th>With</th><th>Probability</th><th>Found</th></tr>\n'
         + "\n".join(rows)
@@ -85,8 +75,59 @@ def _section(explanation: Explanation, evidence: Evidence, thumbnails: Thumbnail
     )
 
 
-def _row(name: str, evidence: Evidence, reading: Reading, explanation: Explanation) -> str:
-    return _cells(name, _bar(reading.probability), escape(describe(reading, evidence, explanation)))
+@dataclass(frozen=True)
+class Row:
+    """A reading of an entity's place, or the mean of several, to be shown.
+
+    name: of the pictures it was read with.
+    vokens: the ids of those that are worth showing.
+    probability: 0 to 1.
+    spread: the least and the greatest of several; "" of one.
+    found: what is found there, in words.
+    """
+
+    name: str
+    vokens: tuple[str, ...]
+    probability: float
+    spread: str
+    found: str
+
+
+def evidence_rows(evidence: Evidence, explanation: Explanation) -> list[Row]:
+    """The readings of an entity's place, one a row."""
+    start, end, _ = evidence.span
+    all_vokens = get_token_values(explanation.doc, "voken")
+    own = tuple(voken for voken in all_vokens[start:end] if voken is not None)
+    name = "the text's pictures" if any(all_vokens) else "the text has no pictures"
+    if any(all_vokens) and not own:
+        name += ", of which these words have none"
+    rows = [
+        _row(name, own, evidence.with_pictures, evidence, explanation),
+        _row("no pictures", (), evidence.without, evidence, explanation),
+    ]
+    if evidence.random:
+        values = [reading.probability for reading in evidence.random]
+        n_found = sum(evidence.span in reading.found for reading in evidence.random)
+        rows.append(
+            Row(
+                f"random pictures for all words, {len(values)} draws",
+                (),
+                sum(values) / len(values),
+                f" ({min(values):.2f} to {max(values):.2f})",
+                f"found in {n_found} of {len(values)}",
+            )
+        )
+    for other in evidence.alternatives:
+        name = f"{explanation.doc[other.token].text}: {other.voken}, r {other.score:.2f}"
+        rows.append(_row(name, (other.voken,), other.reading, evidence, explanation))
+    return rows
+
+
+def describe_labels(evidence: Evidence) -> str:
+    """How likely the words are to be each type of entity, in words."""
+    rest = max(0.0, 1.0 - sum(evidence.labels.values()))
+    labels = ", ".join(f"{label} {value:.2f}" for label, value in evidence.labels.items())
+    return f"Just these words: {labels}; other words or no entity {rest:.2f}."
 
 
 def describe(reading: Reading, evidence: Evidence, explanation: Explanation) -> str:
@@ -99,9 +140,11 @@ def describe(reading: Reading, evidence: Evidence, explanation: Explanation) -> 
     )
 
 
-def _cells(*cells: str) -> str:
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _bar(probability: float) -> str:
-    return f'<span class="probability" style="--weight: {probability:.0%}"></span>{probability:.2f}'
+def _row(
+    name: str,
+    vokens: tuple[str, ...],
+    reading: Reading,
+    evidence: Evidence,
+    explanation: Explanation,
+) -> Row:
+    return Row(name, vokens, reading.probability, "", describe(reading, evidence, explanation))

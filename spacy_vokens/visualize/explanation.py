@@ -54,9 +54,10 @@ class Evidence:
     """An entity, and what becomes of it with other pictures.
 
     span: (start, end, label).
-    with_pictures, without: readings with the words' vokens, and with none.
-    random: readings with pictures drawn at random, a draw each.
+    with_pictures, without: readings with the vokens of all words of the text, and with none.
+    random: readings with pictures drawn at random for all words, a draw each.
     alternatives: readings with one word's voken exchanged for its next best ones.
+    labels: the probability of just these words as each label, with the words' vokens, best first.
     """
 
     span: Span
@@ -64,6 +65,7 @@ class Evidence:
     without: Reading
     random: tuple[Reading, ...]
     alternatives: tuple[Alternative, ...]
+    labels: dict[str, float]
 
     @property
     def is_found(self) -> bool:
@@ -124,10 +126,14 @@ def explain(
         return Explanation(doc, [])
     own = get_token_values(doc, "voken")
     nothing: list[str | None] = [None] * len(doc)
-    found, bare = ner.tag_scores([_with_vokens(doc, own), _with_vokens(doc, nothing)]).entities()
+    scores = ner.tag_scores([_with_vokens(doc, own), _with_vokens(doc, nothing)])
+    found, bare = scores.entities()
     spans = list(dict.fromkeys([*found, *bare]))
     if not spans:
         return Explanation(doc, [])
+    rivals = [(start, end, label) for start, end, _ in spans for label in ner.labels]
+    values, _ = scores.probabilities([rivals, []], ner.temperature)
+    by_label = values.reshape(len(spans), -1)
     draws = _draw(ner, own, n_random, seed) if any(own) else []
     exchanged = _next_best(nlp, doc, own, spans, top_k)
     variants = [own, nothing, *draws]
@@ -161,6 +167,7 @@ def explain(
                     )
                     if start <= token < end
                 ),
+                {ner.labels[i]: float(by_label[number, i]) for i in np.argsort(-by_label[number])},
             )
         )
     return Explanation(doc, evidence)

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from spacy import displacy
-from spacy.tokens import Doc, Token
+from spacy.tokens import Doc, Span, Token
 from spacy.training import biluo_tags_to_spans, iob_to_biluo
 from spacy.util import is_in_jupyter
 
@@ -94,10 +94,10 @@ HEADER = """<header>
 <p class="counts">{counts}</p>
 {legend}</header>
 """
-LEGEND = """<p>Under each word stands the picture retrieved for it, its voken. r is the relevance \
+LEGEND = """Under each word stands the picture retrieved for it, its voken. r is the relevance \
 score, how well word and picture match; the bar is the gate λ, the weight of the picture in the \
-word when entities are recognised, from 0 to 1.</p>
-"""
+word when entities are recognised, from 0 to 1. Beside a label stands how probable the entity is. \
+Hover over a word, or tap it, for its next best pictures."""
 
 
 def render(
@@ -172,8 +172,8 @@ def to_html(
     title = str(options.get("title", "Words and their pictures"))
     header = HEADER.format(
         title=escape(title),
-        counts=_counts(docs, thumbnails),
-        legend=LEGEND if style == "vokens" else "",
+        counts=_counts(docs),
+        legend=f"<p>{LEGEND}</p>\n" if style == "vokens" else "",
     )
     return frame_page(title, PAGE_STYLE, header + html)
 
@@ -208,12 +208,12 @@ def loaded_pictures(docs: list[Doc]) -> PictureOf:
     return picture
 
 
-def _counts(docs: list[Doc], thumbnails: Thumbnails) -> str:
+def _counts(docs: list[Doc]) -> str:
     words = [token for doc in docs for token in doc if not token.is_space]
-    n_grounded = sum(token._.voken is not None for token in words)
+    vokens = [token._.voken for token in words if token._.voken is not None]
     return (
-        f"{count_of(len(docs), 'text')} · {count_of(len(words), 'word')}, {n_grounded} of them "
-        f"with a voken · {count_of(len(thumbnails), 'distinct picture')}"
+        f"{count_of(len(docs), 'text')} · {count_of(len(words), 'word')}, {len(vokens)} of them "
+        f"with a voken · {count_of(len(set(vokens)), 'distinct voken')}"
     )
 
 
@@ -293,17 +293,21 @@ class _Figure:
                 continue
             span = (ent.start, ent.end, ent.label_)
             missed = " missed" if span in strict - found else ""
-            items.append(self._labelled(ent.text, ent.label_, missed))
+            items.append(self._labelled(ent, missed))
         html = f'\n<p class="gold">Gold:{"".join(items) or " no entity"}</p>'
         wrong = [
-            self._labelled(self.doc[start:end].text, label, "")
+            self._labelled(Span(self.doc, start, end, label=label), "")
             for start, end, label in sorted(found - strict)
         ]
         return html + (f'\n<p class="gold">Wrongly found:{"".join(wrong)}</p>' if wrong else "")
 
-    def _labelled(self, text: str, label: str, remark: str) -> str:
+    def _labelled(self, ent: Span, remark: str) -> str:
+        # Of the same words elsewhere in the text it is told apart by the number of its first word.
+        is_twice = self.doc.text.count(ent.text) > 1
+        place = f" (word {ent.start + 1})" if is_twice else ""
         return (
-            f'<span style="--entity: {self._color(label)}">{escape(text)} <b>{escape(label)}</b>'
+            f'<span style="--entity: {self._color(ent.label_)}">{escape(ent.text)}{place} '
+            f"<b>{escape(ent.label_)}</b>"
             + (f'<i class="wrong">{remark}</i>' if remark else "")
             + "</span>"
         )

@@ -20,7 +20,8 @@ STYLE = """
   background-repeat: no-repeat; border: 1px solid var(--line);
   -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 .none { border: 1px dashed var(--line); font-size: .7rem; padding: .3rem; }
-footer { margin-top: 1.5rem; color: var(--quiet); font-size: .8rem; }
+footer { margin-top: 1.5rem; padding: .6rem .9rem; background: var(--card); color: var(--quiet);
+  border-radius: .9rem; font-size: .8rem; }
 footer h2 { margin: 0; font-size: .9rem; color: var(--ink); }
 footer ul { margin: .25rem 0 0; padding-inline-start: 1.2rem; }
 """

@@ -15,7 +15,8 @@ def test_each_entity_and_what_other_pictures_make_of_it(vokens, pipeline_path, t
         assert said(result, f"{ent.text} · {ent.label_}")
         assert said(result, f"{ent.text}: picture {ent._.voken} · r {ent._.voken_score:.2f} · gate")
         assert f"{ent._.confidence:.2f}" in result.output
-    assert said(result, "random pictures, 4 draws")
+    assert said(result, "random pictures for all words, 4 draws")
+    assert result.output.count("Just these words: ") == 2
     # Of a word its own picture, and two others of three.
     assert result.output.count("anna: ") == result.output.count("paris: ") == 3
     assert result.output.count("no pictures") == 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,12 @@ from pathlib import Path
 import pytest
 
 from .conftest import said
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    """A folder is all that is asked of it here."""
+    return tmp_path
 
 
 @pytest.fixture
@@ -22,13 +29,13 @@ def started(monkeypatch) -> list[list[str]]:
     return commands
 
 
-def test_runs_the_script_for_this_machine_alone(vokens, started):
-    result = vokens("app", "en_vokener", "--port", 9999)
+def test_runs_the_script_for_this_machine_alone(vokens, started, model):
+    result = vokens("app", model, "--port", 9999)
     assert result.exit_code == 3
     (command,) = started
     assert command[:4] == [sys.executable, "-m", "streamlit", "run"]
     assert Path(command[4]).is_file()
-    assert command[-2:] == ["--", "en_vokener"]
+    assert command[-2:] == ["--", str(model)]
     for flag in (
         "--server.port=9999",
         "--server.address=localhost",
@@ -39,30 +46,40 @@ def test_runs_the_script_for_this_machine_alone(vokens, started):
         assert flag in command
 
 
-def test_address_and_browser(vokens, started):
-    vokens("app", "x", "--address", "0.0.0.0", "--no-browser")
+def test_address_and_browser(vokens, started, model):
+    vokens("app", model, "--address", "0.0.0.0", "--no-browser")
     assert {"--server.address=0.0.0.0", "--server.headless=true"} <= set(started[0])
 
 
-def test_weights_for_uploaded_pictures(vokens, started, tmp_path):
+def test_weights_for_uploaded_pictures(vokens, started, model, tmp_path):
     weights = tmp_path / "resnet18.pth"
-    assert vokens("app", "x", "--weights", weights).exit_code == 2
+    assert vokens("app", model, "--weights", weights).exit_code == 2
     weights.touch()
-    vokens("app", "x", "--weights", weights)
-    assert [command[-3:] for command in started] == [["--", "x", str(weights)]]
+    vokens("app", model, "--weights", weights)
+    assert [command[-3:] for command in started] == [["--", str(model), str(weights)]]
 
 
-def test_interrupted_is_no_error(vokens, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_from_outside_is_no_error(vokens, model, monkeypatch, number):
     def run(command: list[str]) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
+    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(subprocess, "run", run)
-    assert vokens("app", "x").exit_code == 0
+    assert vokens("app", model).exit_code == 0
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_missing_streamlit_is_named(vokens, started, monkeypatch):
+def test_a_pipeline_that_is_none_is_named_before_anything_starts(vokens, started):
+    result = vokens("app", "nosuch")
+    assert result.exit_code == 1
+    assert said(result, "There is no pipeline nosuch")
+    assert started == []
+
+
+def test_missing_streamlit_is_named(vokens, started, model, monkeypatch):
     monkeypatch.setattr(sys.modules["spacy_vokens.cli.run_app"], "find_spec", lambda name: None)
-    result = vokens("app", "x")
+    result = vokens("app", model)
     assert result.exit_code == 1
     assert said(result, "spacy-vokens[app]")
     assert started == []

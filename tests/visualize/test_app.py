@@ -167,7 +167,7 @@ def test_why(page) -> None:
     rows = table.locator("tr").all_inner_texts()
     assert rows[0].split() == ["With", "Probability", "Found"]
     assert "no pictures" in rows[2]
-    assert "random pictures, 20 draws" in rows[3]
+    assert "random pictures for all words, 20 draws" in rows[3]
     assert len(rows) == 8, "and four pictures more"
     screenshot(page, "app-why.png")
 
@@ -196,6 +196,14 @@ def test_a_bad_file_is_a_message(page) -> None:
     page.get_by_text("texts.txt is no UTF-8 text").wait_for()
 
 
+def test_a_text_that_is_too_long_is_told(page) -> None:
+    box = page.get_by_label("Text", exact=True)
+    box.fill("a " * 1500)
+    box.press("Control+Enter")
+    page.get_by_text("The text has 3,000 characters").wait_for()
+    type_text(page, "anna in paris !")
+
+
 def test_texts_are_shown_as_they_are(page) -> None:
     """Not as Markdown, which would load pictures from anywhere."""
     assert app.literal("a_b · ![x](https://example.org/x.png)") == (
@@ -218,7 +226,7 @@ def test_own_pictures(page) -> None:
         # The tiny pool's encoder is none that can be loaded.
         page.get_by_text(re.compile("tiny")).wait_for()
         return
-    page.get_by_text("1 pictures of your own are used.").wait_for()
+    page.get_by_text("1 picture of your own").wait_for()
     page.get_by_text(re.compile("bad.png is left out")).wait_for()
     page.wait_for_selector('.vokens [title="red"]')
     page.get_by_role("button", name="Back to the pipeline's pictures").click()

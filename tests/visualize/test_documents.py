@@ -87,6 +87,7 @@ def test_documents_with_errors_by_the_strict_reading(nlp):
     wrong = [docs[1], docs[3], docs[4]]
     assert find_documents(nlp, docs, "errors", 9, None) == wrong
     assert find_documents(nlp, docs, "errors", 2, None) == wrong[:2]
+    assert [doc.user_data["title"] for doc in wrong] == ["document 2", "document 4", "document 5"]
     drawn = [find_documents(nlp, docs, "errors", 1, seed)[0] for seed in range(12)]
     assert {wrong.index(doc) for doc in drawn} == {0, 1, 2}
     with pytest.raises(ValueError, match="no entities of their own"):
@@ -114,8 +115,8 @@ def test_documents_whose_entities_flip_tell_what_else_was_found(make_tagger):
     docs = [eg.predicted for eg in examples]
     assert find_documents(nlp, docs, "flips", 9, None) == [docs[0], docs[2]]
     assert [doc.user_data.get("title") for doc in docs] == [
-        "without pictures: big PER",
+        "document 1 · without pictures: big PER",
         None,
-        "without pictures: big PER",
+        "document 3 · without pictures: big PER",
         None,
     ]

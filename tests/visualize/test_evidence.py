@@ -6,7 +6,13 @@ import spacy
 from spacy.tokens import Doc
 
 from spacy_vokens.extensions import set_token_values
-from spacy_vokens.visualize.evidence import describe, evidence_html, render_explanation
+from spacy_vokens.visualize.evidence import (
+    Row,
+    describe,
+    evidence_html,
+    evidence_rows,
+    render_explanation,
+)
 from spacy_vokens.visualize.explanation import Alternative, Evidence, Explanation, Reading
 
 from .test_render import HOSTILE, Page, make_picture
@@ -24,6 +30,7 @@ def make_explanation(word: str = "anna", label: str = "PER", voken: str = "cat")
         Reading(0.4, ()),
         (Reading(0.5, (span,)), Reading(0.3, ((1, 3, "LOC"),))),
         (Alternative(1, "dog", 0.25, Reading(0.7, ((1, 3, "LOC"),))),),
+        {label: 0.9, "ORG": 0.06},
     )
     return Explanation(doc, [evidence])
 
@@ -36,15 +43,16 @@ def test_a_row_a_reading() -> None:
     cells = page.text("td")
     rows = [cells[i : i + 3] for i in range(0, len(cells), 3)]
     assert rows == [
-        ["its pictures", "0.90", "the same"],
+        ["the text's pictures", "0.90", "the same"],
         ["no pictures", "0.40", "nothing"],
-        ["random pictures, 2 draws", "0.40 (0.30 to 0.50)", "found in 1"],
+        ["random pictures for all words, 2 draws", "0.40 (0.30 to 0.50)", "found in 1 of 2"],
         ["anna: dog, r 0.25", "0.70", "anna now LOC"],
     ]
     assert [attrs["aria-label"] for attrs, _ in page.having("shown")] == [
         "picture cat",
         "picture dog",
     ]
+    assert "Just these words: PER 0.90, ORG 0.06; other words or no entity 0.04." in page.text("p")
     bars = [attrs["style"] for attrs, _ in page.having("probability")]
     assert bars == ["--weight: 90%", "--weight: 40%", "--weight: 40%", "--weight: 70%"]
     assert "Emoji: CC BY-SA 4.0 (2 pictures)" in page.text("footer")[0]
@@ -57,6 +65,18 @@ def test_without_entities_or_pictures() -> None:
     explanation = make_explanation()
     # Of no loaded index.
     assert not Page(evidence_html(explanation)).having("shown")
+
+
+def test_words_and_texts_without_pictures_are_told() -> None:
+    def first_row(vokens: list[str | None]) -> Row:
+        explanation = make_explanation()
+        set_token_values(explanation.doc, "voken", vokens)
+        return evidence_rows(explanation.evidence[0], explanation)[0]
+
+    assert first_row(["dog", "cat", None]).vokens == ("cat",)
+    row = first_row(["dog", None, None])
+    assert (row.name, row.vokens) == ("the text's pictures, of which these words have none", ())
+    assert first_row([None] * 3).name == "the text has no pictures"
 
 
 def test_nothing_reaches_the_page_unescaped() -> None:

@@ -48,6 +48,11 @@ def test_a_name_by_its_picture_alone(nlp, grounded) -> None:
     assert evidence.without.found == ()
     ent = explanation.doc.ents[0]
     assert evidence.with_pictures.probability == pytest.approx(ent._.confidence, abs=1e-5)
+    labels = list(evidence.labels)
+    assert labels[0] == "PER"
+    assert sorted(labels) == list(nlp.get_pipe("visual_ner").labels)
+    assert evidence.labels["PER"] == pytest.approx(evidence.with_pictures.probability)
+    assert sum(evidence.labels.values()) <= 1 + 1e-9
     # Of six pictures one is a cat.
     found = [evidence.span in reading.found for reading in evidence.random]
     assert len(found) == 30
@@ -69,7 +74,7 @@ def test_a_name_that_pictures_hide(nlp, grounded) -> None:
     """The same the other way round: what is found only without."""
     (evidence,) = explain(nlp, grounded, n_random=0).evidence
     assert evidence.random == ()
-    turned = Evidence(evidence.span, evidence.without, evidence.with_pictures, (), ())
+    turned = Evidence(evidence.span, evidence.without, evidence.with_pictures, (), (), {})
     assert not turned.is_found
     assert turned.verdict == "found only without its pictures"
 
@@ -88,7 +93,7 @@ def test_a_name_that_pictures_hide(nlp, grounded) -> None:
 def test_verdicts(own, bare, random, verdict) -> None:
     span = (0, 1, "PER")
     readings = [Reading(probability, (span,)) for probability in (own, bare, *random)]
-    assert Evidence(span, readings[0], readings[1], tuple(readings[2:]), ()).verdict == verdict
+    assert Evidence(span, readings[0], readings[1], tuple(readings[2:]), (), {}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_verdicts_on_flips_ask_what_random_pictures_do(own, bare, random, verdic
     first, second, *draws = (
         Reading(0.9, (span,)) if is_found else Reading(0.4, ()) for is_found in (own, bare, *random)
     )
-    assert Evidence(span, first, second, tuple(draws), ()).verdict == verdict
+    assert Evidence(span, first, second, tuple(draws), (), {}).verdict == verdict
 
 
 def test_other_pictures_are_those_that_the_retriever_might_give(nlp, grounded) -> None:

@@ -128,7 +128,7 @@ def test_page_counts_what_it_shows():
     page = Page(render_page(docs, {"cat": make_picture()}.get))
     (counts,) = page.having("counts")
     assert [text for _, text in page.having("word")] == ["a", "b", "c"]
-    assert counts[1] == "2 texts · 3 words, 3 of them with a voken · 1 distinct picture"
+    assert counts[1] == "2 texts · 3 words, 3 of them with a voken · 2 distinct vokens"
 
 
 def test_each_picture_is_embedded_once_and_asked_for_once():
@@ -218,6 +218,15 @@ def test_gold_entities_stand_beside_the_predicted_ones():
         "Wrongly found:Paris LOC",
         "Gold:Tim Cook PER missedParis LOC",
         "Wrongly found:Tim PER",
+    ]
+
+
+def test_a_name_that_occurs_twice_is_told_apart_by_its_place():
+    tags = ["O", "O", "B-LOC", "O"]
+    doc = make_doc(["Paris", "in", "Paris", "today"], ents=[(0, 1, "LOC")], raw_tags=tags)
+    assert [text for _, text in Page(render_page([doc], no_picture)).having("gold")] == [
+        "Gold:Paris (word 3) LOC missed",
+        "Wrongly found:Paris (word 1) LOC",
     ]
 
 
