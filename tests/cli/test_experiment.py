@@ -261,7 +261,7 @@ def test_a_grid_that_cannot_be_is_named(
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("test", "is missing, or is an empty folder"), ("pool", "is no image pool")],
+    [("test", "find the corpus"), ("pool", "is no image pool")],
 )
 def test_data_that_are_missing_are_named(
     grid_values: dict[str, Any],  # noqa: F811
