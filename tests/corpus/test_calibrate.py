@@ -94,6 +94,7 @@ def test_entities_of_other_components_do_not_count(nlp, ner, tagged_examples) ->
     ruler = nlp.add_pipe("entity_ruler", last=True, config={"overwrite_ents": True})
     ruler.add_patterns([{"label": "DISH", "pattern": "we"}, {"label": "LOC", "pattern": "see"}])
     try:
+        assert "DISH" in {ent.label_ for ent in nlp("we see anna").ents}
         found = find_entities(nlp, ner, tagged_examples(nlp))
     finally:
         nlp.remove_pipe("entity_ruler")
