@@ -76,15 +76,10 @@ def main(model: str, weights: str | None = None) -> None:
         example = st.selectbox("Example", EXAMPLES)
         # Of another key for each example, so that choosing one replaces what was typed.
         text = st.text_area("Text", example, key=f"text of {example}")
-        if len(text) > MAX_CHARACTERS:
-            raise ValueError(
-                f"The text has {len(text):,} characters, of which the app takes "
-                f"{MAX_CHARACTERS:,} at most: cut it, or read it as a file."
-            )
         views: dict[str, Callable[[], None]] = {
-            "Words and pictures": lambda: show_words(bench, text, settings),
-            "Why": lambda: show_why(bench, text, settings),
-            "Search the pool": lambda: show_pool(bench, text, settings),
+            "Words and pictures": lambda: show_words(bench, bounded(text), settings),
+            "Why": lambda: show_why(bench, bounded(text), settings),
+            "Search the pool": lambda: show_pool(bench, bounded(text), settings),
             "A whole file": lambda: show_file(bench, settings),
         }
         # What is not looked at is not computed.
@@ -92,6 +87,16 @@ def main(model: str, weights: str | None = None) -> None:
             if tab.open:
                 with tab, errors_as_messages():
                     show()
+
+
+def bounded(text: str) -> str:
+    """The text, where it is not too long to be read again and again."""
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(
+            f"The text has {len(text):,} characters, of which the app takes "
+            f"{MAX_CHARACTERS:,} at most: cut it, or read it as a file."
+        )
+    return text
 
 
 def sidebar(bench: Workbench) -> Settings:
