@@ -49,6 +49,9 @@ def run_app(
         "server.headless": str(not browser).lower(),
         "server.maxUploadSize": MAX_UPLOAD,
         "server.fileWatcherType": "none",
+        # Its own greeting asks for an e-mail address, and waits for it.
+        "server.showEmailPrompt": "false",
+        "logger.hideWelcomeMessage": "true",
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
@@ -56,6 +59,7 @@ def run_app(
     flags = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", str(script), *flags, "--", model]
     command += [] if weights is None else [str(weights)]
+    msg.info(f"The app will be at http://{address}:{port}", "Ctrl+C ends it.")
     # Ended from outside, it ends Streamlit too.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

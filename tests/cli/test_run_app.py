@@ -32,6 +32,7 @@ def started(monkeypatch) -> list[list[str]]:
 def test_runs_the_script_for_this_machine_alone(vokens, started, model):
     result = vokens("app", model, "--port", 9999)
     assert result.exit_code == 3
+    assert said(result, "http://localhost:9999")
     (command,) = started
     assert command[:4] == [sys.executable, "-m", "streamlit", "run"]
     assert Path(command[4]).is_file()
@@ -40,6 +41,7 @@ def test_runs_the_script_for_this_machine_alone(vokens, started, model):
         "--server.port=9999",
         "--server.address=localhost",
         "--server.headless=false",
+        "--server.showEmailPrompt=false",
         "--browser.gatherUsageStats=false",
         "--client.showErrorDetails=none",
     ):

@@ -42,20 +42,34 @@ def model(make_tagger, vokenizer_path, tmp_path_factory) -> Path | str:
 
 @pytest.fixture(scope="module")
 def address(model, tmp_path_factory) -> Iterator[str]:
-    """Where the app listens; what it prints at last must hold no trace of an error."""
+    """Where the app listens, started as by a new user, whose browser it opens.
+
+    What it prints at last must hold no trace of an error.
+    """
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log"
-    command = [sys.executable, "-m", "spacy", "vokens", "app", str(model), "--no-browser"]
+    folder = tmp_path_factory.mktemp("app")
+    log, opened = folder / "log", folder / "opened"
+    for opener in ("xdg-open", "open"):
+        (folder / opener).write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+        (folder / opener).chmod(0o755)
+    command = [sys.executable, "-m", "spacy", "vokens", "app", str(model), "--port", str(port)]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [*command, "--port", str(port)], stdout=file, stderr=file, start_new_session=True
+            command,
+            env={**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
+            # Nobody is there to answer a question.
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     yield f"http://localhost:{port}"
     os.killpg(process.pid, 15)
     process.wait(60)
     assert "Traceback" not in log.read_text()
+    assert opened.read_text() == f"http://localhost:{port}\n"
 
 
 @pytest.fixture
