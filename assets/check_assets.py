@@ -26,11 +26,14 @@ def main(paths: list[Path]) -> None:
         elif (expected := checksums.get(path.parts[-2:])) and get_checksum(path) != expected:
             problems.append(f"{path} is not the file that project.yml names: its MD5 differs")
     if problems:
+        for problem in problems:
+            msg.text(problem)
         help_text = (
-            "The README says where the data come from: 'python -m spacy project assets --extra', "
-            "or a folder of your own with --vars.data_dir."
+            "Data of your own are named with --vars.pictures, --vars.captions and --vars.ner, and "
+            "their package is described in assets/meta. The README says where the other profiles' "
+            "data come from: 'python -m spacy project assets --extra', or --vars.data_dir."
         )
-        msg.fail("Assets are not complete", "\n".join([*problems, help_text]), exits=1)
+        msg.fail("Assets are not complete", help_text, exits=1)
     msg.good(f"All {len(paths)} assets are there")
 
 

@@ -42,23 +42,18 @@ def card(
     """
     import spacy
 
-    from ..files import file_written_aside
+    from ..files import file_written_aside, read_object
     from ..visualize.card import complete_meta
 
     try:
-        read = {
-            path: json.loads(path.read_text(encoding="utf-8"))
-            for path in (meta, scores, calibration)
-            if path is not None
-        }
-        for path, found in read.items():
-            if not isinstance(found, dict):
-                raise ValueError(f"{path} must hold an object.")
+        given = read_object(meta)
+        if not given.get("description"):
+            raise ValueError(f"{meta} has no description, so it is no meta of a package.")
         completed = complete_meta(
             spacy.load(model),
-            read[meta],
-            scores=None if scores is None else read[scores],
-            calibration=None if calibration is None else read[calibration],
+            given,
+            scores=None if scores is None else read_object(scores),
+            calibration=None if calibration is None else read_object(calibration),
         )
         with file_written_aside(output) as aside:
             aside.write_text(

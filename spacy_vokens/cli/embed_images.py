@@ -53,7 +53,8 @@ def embed_images(
     """Embed a folder of pictures into an image pool.
 
     An interrupted run goes on where it stopped when the same command is given again. Pictures that
-    cannot be used are listed, with the reason, in POOL/rejects.jsonl.
+    cannot be used are listed, with the reason, in POOL/rejects.jsonl; where they are too many, in
+    POOL.partial/rejects.jsonl.
     """
     from ..images.embed import embed_pictures
     from ..images.encoders import load_encoder
@@ -86,7 +87,7 @@ def embed_images(
         "Other files": f"{report.n_other:,}",
         "Dimension": f"{report.pool.meta['dimension']:,}",
         "Encoder": report.pool.meta["encoder"],
-        "Images/s": f"{report.images_per_second:,.1f}",
+        "Images/s": f"{report.images_per_second:,.1f}" if report.images_per_second else "-",
         "Size": f"{size / 1e6:,.1f} MB",
     }
     msg.table(rows)

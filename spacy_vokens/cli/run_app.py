@@ -40,7 +40,7 @@ def run_app(
 
     if find_spec("streamlit") is None:
         msg.fail("The app needs Streamlit", "Install 'spacy-vokens[app]'.", exits=1)
-    if not Path(model).exists() and not is_package(model):
+    if not (Path(model) / "config.cfg").is_file() and not is_package(model):
         msg.fail(f"There is no pipeline {model}", "Name a folder or an installed package.", exits=1)
     script = Path(__file__).parents[1] / "visualize" / "app.py"
     options = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,14 +56,13 @@ def read_reports(paths: list[Path]) -> dict[str, Any]:
 
     raises ValueError: naming the file that holds no scores.
     """
+    from ..files import read_object
+
     shared = os.path.commonpath([path.resolve().parent for path in paths])
     reports = {}
     for path in paths:
-        try:
-            report = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is no JSON file: {error}") from error
-        if not isinstance(report, dict) or not report.keys() & {"strict", "retrieval"}:
+        report = read_object(path)
+        if not report.keys() & {"strict", "retrieval"}:
             raise ValueError(f"{path} holds no scores of 'spacy vokens evaluate'.")
         reports[path.resolve().relative_to(shared).with_suffix("").as_posix()] = report
     return reports

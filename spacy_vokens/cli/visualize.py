@@ -74,7 +74,7 @@ def visualize(
         nlp = spacy.load(model)
         retriever = find_retriever(nlp)
         if retriever is None:
-            msg.warn(f"{model} has no voken_retriever: the page shows no pictures.")
+            msg.warn(f"{model} retrieves no pictures, so the page shows none.")
         else:
             retriever.top_k = top_k
             # A vokenized corpus has the best one only.
@@ -82,7 +82,7 @@ def visualize(
         docs = read_documents(file, nlp)
         if only is None:
             docs = choose_documents(docs, limit, sample_seed)
-            docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit="doc"))
+            docs = list(tqdm(nlp.pipe(docs), total=len(docs), unit=" docs", disable=None))
         else:
             docs = find_documents(nlp, docs, only.value, limit, sample_seed)
         page = to_html(
@@ -98,6 +98,8 @@ def visualize(
         msg.fail(f"Could not show {file} with {model}", str(error), exits=1)
     vokens = {voken for doc in docs for voken in get_token_values(doc, "voken") if voken}
     msg.good(f"Wrote {output}: {len(docs)} documents, {len(vokens)} distinct vokens")
+    if not docs:
+        msg.warn("No document is of that kind: the page is empty.")
     if only is not None and len(docs) == limit:
         msg.info(f"It stopped at {limit}; there may be more: see --limit.")
 

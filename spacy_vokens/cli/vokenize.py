@@ -36,6 +36,8 @@ def vokenize(
     from ..pipeline.loading import load_with_retriever
     from .device import use_device
 
+    if corpus.is_file() and output.suffix != ".spacy":
+        raise typer.BadParameter(f"{output}: a corpus becomes one file, name it *.spacy.")
     use_device(gpu_id)
     rows = []
     try:

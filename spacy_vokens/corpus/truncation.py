@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,9 +120,9 @@ def load_tokenizer(name: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, local_files_only=True)
     # A folder that holds something else makes it raise whatever its parsers do.
     except Exception as error:
-        raise OSError(
-            f"The tokenizer of the text encoder {name} cannot be read: {error}"
-        ) from error
+        absent = "there is no such folder, nor such a model in this machine's cache"
+        why = error if Path(name).is_dir() else absent
+        raise OSError(f"The tokenizer of the text encoder {name} cannot be read: {why}") from error
     if not tokenizer.is_fast:
         raise ValueError(f"{name} has no fast tokenizer, which tells the place of its pieces.")
     return tokenizer

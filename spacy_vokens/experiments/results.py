@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import read_object
 from .grid import Cell, Grid, grid_arms, read_grid
 from .runs import Gold, Run, gold_path, load_gold, load_run, run_path
 
@@ -92,8 +92,8 @@ def _check(folder: Path, runs: dict[Path, Run], gold: Gold) -> None:
 
 
 def _read_retrieval(path: Path) -> dict[str, Any]:
-    report = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(report, dict) or "retrieval" not in report:
+    report = read_object(path)
+    if "retrieval" not in report:
         raise ValueError(f"{path} is no report of 'spacy vokens evaluate' on retrieval.")
     retrieval: dict[str, Any] = report["retrieval"]
     return retrieval

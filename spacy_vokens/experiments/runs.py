@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..files import file_written_aside
+from ..files import file_written_aside, read_object
 from ..metrics.ner import Span, score_spans
 
 Spans = list[list[Span]]
@@ -134,12 +134,9 @@ def hash_json(value: Any) -> str:
 
 def _read(path: Path, kind: type, *spans: str) -> dict[str, Any]:
     """The fields of a record; `spans` are tuples again, of which JSON had made lists."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error
+    found = read_object(path)
     names = {field.name for field in fields(kind)}
-    if not isinstance(found, dict) or found.keys() != names:
+    if found.keys() != names:
         raise ValueError(
             f"{path} is no {kind.__name__.lower()} of 'spacy vokens experiment': it must hold "
             f"{', '.join(sorted(names))}."

@@ -1,8 +1,9 @@
 """Embed a folder of pictures into an image pool: read and decode in threads, encode in batches.
 
-A job keeps each finished batch in a work folder beside the pool, so that an interrupted one goes
-on where it stopped. Batches are cut from the sorted list of pictures and from nothing else, so the
-pool is the same, byte for byte, whether the job was interrupted or not.
+A job keeps each finished batch in a work folder beside the pool, under a name that follows from its
+pictures, so that an interrupted job goes on where it stopped, and one whose pictures were mended
+goes on with the batches that these are in. Batches are cut from the sorted list of pictures and
+from nothing else, so the pool is the same, byte for byte, whether the job was interrupted or not.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -78,7 +79,8 @@ def embed_pictures(
     folders, and linked files that lie outside the folder, are rejected. So are pictures that the
     encoder's transform cannot take, and all but one of those whose ids are the same where case and
     Unicode form do not count, as on Windows and macOS. What the encoder itself raises ends the job,
-    which goes on at that batch when it is run again.
+    which goes on at that batch when it is run again, and so do too many rejects: finished batches
+    whose pictures are still the same are not done again.
 
     pictures: the folder. Whether it is absolute or relative is kept, see `ImagePool.write`.
     pool: where the pool is to be, outside `pictures`.
@@ -105,7 +107,8 @@ def embed_pictures(
     if not items:
         raise ValueError(f"{pictures} holds no picture ({', '.join(EXTENSIONS)}).")
 
-    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+    cuts = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+    batches = {_name_batch(batch): batch for batch in cuts}
     work = _WorkFolder(pool.with_name(f"{pool.name}.partial"))
     with sole_writer(pool), sole_writer(work.path):
         work.claim(
@@ -117,7 +120,6 @@ def embed_pictures(
                 "thumbnails": thumbnails,
                 "source": source,
                 "licence": licence,
-                "pictures": _hash_pictures(items),
             }
         )
         load = partial(
@@ -128,8 +130,8 @@ def embed_pictures(
             source=source,
             licence=licence,
         )
-        missing = [number for number in range(len(batches)) if not work.has(number)]
-        n_embedded = sum(len(batches[number]) for number in missing)
+        missing = {name: batch for name, batch in batches.items() if not work.has(name)}
+        n_embedded = sum(map(len, missing.values()))
         encoder.module.to(device)
         started = time.perf_counter()
         with (
@@ -142,12 +144,12 @@ def embed_pictures(
             ) as bar,
             ThreadPoolExecutor(max_workers=workers) as executor,
         ):
-            for number, outcomes in _load_ahead(executor, load, batches, missing):
-                work.write(number, outcomes, _encode(encoder, outcomes, device))
+            for name, outcomes in _load_ahead(executor, load, missing):
+                work.write(name, outcomes, _encode(encoder, outcomes, device))
                 bar.update(len(outcomes))
         seconds = time.perf_counter() - started
 
-        records, features, unusable = work.collect(len(batches), encoder.dimension)
+        records, features, unusable = work.collect(batches, encoder.dimension)
         rejects = sorted(rejects + unusable, key=lambda reject: reject.path)
         n_pictures = len(records) + len(rejects)
         if not records or len(rejects) / n_pictures > max_rejects:
@@ -155,7 +157,8 @@ def embed_pictures(
             srsly.write_jsonl(listed, [asdict(reject) for reject in rejects])
             raise ValueError(
                 f"{len(rejects)} of {n_pictures} pictures were rejected, allowed are "
-                f"{max_rejects:.1%}: see {listed}; mend or remove them, or allow more."
+                f"{max_rejects:.1%}: see {listed}; mend or remove them, or allow more with "
+                "--max-rejects. What is done is kept for the next run."
             )
         written = ImagePool.write(
             pool,
@@ -181,7 +184,7 @@ class _WorkFolder:
     def claim(self, job: dict[str, Any]) -> None:
         """Make the folder, or go on in it where an equal job left it.
 
-        job: all that decides the result.
+        job: all that decides the result, but for the pictures.
         raises ValueError: naming what differs, where the folder belongs to another job.
         raises FileExistsError: where the folder holds something else, since it is removed at last.
         """
@@ -205,12 +208,10 @@ class _WorkFolder:
         with file_written_aside(file) as aside:
             srsly.write_json(aside, job)
 
-    def has(self, number: int) -> bool:
-        return self._records_file(number).is_file()
+    def has(self, name: str) -> bool:
+        return self._records_file(name).is_file()
 
-    def write(
-        self, number: int, outcomes: Sequence[_Loaded | Reject], features: np.ndarray
-    ) -> None:
+    def write(self, name: str, outcomes: Sequence[_Loaded | Reject], features: np.ndarray) -> None:
         """Store a batch; features: (loaded pictures in the batch, D) float16."""
         finite = np.isfinite(features).all(axis=1)
         rows = iter(finite)
@@ -225,26 +226,24 @@ class _WorkFolder:
                 lines.append(outcome.record)
                 if outcome.thumbnail is not None:
                     self._thumbnail_file(outcome.record).write_bytes(outcome.thumbnail)
-        np.save(self._features_file(number), features[finite], allow_pickle=False)
+        np.save(self._features_file(name), features[finite], allow_pickle=False)
         # Last, since this file says that the batch is whole.
-        with file_written_aside(self._records_file(number)) as aside:
+        with file_written_aside(self._records_file(name)) as aside:
             srsly.write_jsonl(aside, [asdict(line) for line in lines])
 
     def collect(
-        self, n_batches: int, dimension: int
+        self, names: Collection[str], dimension: int
     ) -> tuple[list[ImageRecord], np.ndarray, list[Reject]]:
         """The batches joined: n records, (n, D) float16 on disk, and the rejects."""
         records: list[ImageRecord] = []
         rejects: list[Reject] = []
-        for number in range(n_batches):
-            for line in srsly.read_jsonl(self._records_file(number)):
+        for name in names:
+            for line in srsly.read_jsonl(self._records_file(name)):
                 if "reason" in line:
                     rejects.append(Reject(**line))
                 else:
                     records.append(ImageRecord(**line))
-        parts = (
-            np.load(self._features_file(number), allow_pickle=False) for number in range(n_batches)
-        )
+        parts = (np.load(self._features_file(name), allow_pickle=False) for name in names)
         shape = (len(records), dimension)
         if not records:
             return records, np.empty(shape, np.float16), rejects
@@ -260,21 +259,21 @@ class _WorkFolder:
     def read_thumbnail(self, record: ImageRecord) -> bytes:
         return self._thumbnail_file(record).read_bytes()
 
-    def _records_file(self, number: int) -> Path:
-        return self.path / f"{number:06d}.jsonl"
+    def _records_file(self, name: str) -> Path:
+        return self.path / f"{name}.jsonl"
 
-    def _features_file(self, number: int) -> Path:
-        return self.path / f"{number:06d}.npy"
+    def _features_file(self, name: str) -> Path:
+        return self.path / f"{name}.npy"
 
     def _thumbnail_file(self, record: ImageRecord) -> Path:
         return self.path / f"{record.sha256}.webp"
 
 
-def _hash_pictures(items: Sequence[FoundPicture]) -> str:
+def _name_batch(batch: Sequence[FoundPicture]) -> str:
     digest = hashlib.sha256()
-    for id, path, size, modified_ns in items:
+    for id, path, size, modified_ns in batch:
         digest.update(f"{id}\0{path}\0{size}\0{modified_ns}\n".encode())
-    return digest.hexdigest()
+    return f"batch-{digest.hexdigest()}"
 
 
 def _load(
@@ -311,13 +310,12 @@ def _load(
 def _load_ahead(
     executor: ThreadPoolExecutor,
     load: Callable[[FoundPicture], _Loaded | Reject],
-    batches: Sequence[Sequence[FoundPicture]],
-    numbers: Sequence[int],
-) -> Iterator[tuple[int, list[_Loaded | Reject]]]:
-    """Yield the batches of these numbers, loaded, while the threads load the next ones."""
-    waiting: deque[tuple[int, Iterator[_Loaded | Reject]]] = deque()
-    for number in numbers:
-        waiting.append((number, executor.map(load, batches[number])))
+    batches: Mapping[str, Sequence[FoundPicture]],
+) -> Iterator[tuple[str, list[_Loaded | Reject]]]:
+    """Yield the batches, loaded, by name, while the threads load the next ones."""
+    waiting: deque[tuple[str, Iterator[_Loaded | Reject]]] = deque()
+    for name, batch in batches.items():
+        waiting.append((name, executor.map(load, batch)))
         if len(waiting) > BATCHES_AHEAD:
             ready, outcomes = waiting.popleft()
             yield ready, list(outcomes)

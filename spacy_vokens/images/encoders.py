@@ -61,6 +61,7 @@ def load_encoder(spec: str, weights: Path | None = None) -> ImageEncoder:
         the model's own.
     raises ValueError: where the name is not registered, the model is not known to its library, or
         the weights do not fit it.
+    raises OSError: where they cannot be downloaded.
     """
     name, _, model = spec.partition(":")
     if name not in image_encoders:
@@ -68,7 +69,15 @@ def load_encoder(spec: str, weights: Path | None = None) -> ImageEncoder:
         raise ValueError(f"There is no image encoder {name!r}: choose one of {names}.")
     if weights is not None and not weights.is_file():
         raise ValueError(f"The weights file {weights} does not exist.")
-    return image_encoders.get(name)(model, weights)
+    try:
+        return image_encoders.get(name)(model, weights)
+    except OSError as error:
+        if weights is not None:
+            raise
+        raise OSError(
+            f"The weights of {spec} cannot be downloaded. Without a network, give them as a file "
+            f"(--weights): {error}"
+        ) from error
 
 
 @image_encoders.register("efficientnet_lite0")
@@ -186,9 +195,12 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    # Each reader fails on another kind of file in its own way.
+    # Each reader fails on another kind of file in its own way; torch's advises to run its code.
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as weights: {error}") from error
+        raise ValueError(
+            f"{path} cannot be read as weights: give a state dict of tensors alone, "
+            "as .safetensors or .pth."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(x, torch.Tensor) for x in state.values()):
         raise ValueError(f"{path} holds no state dict, which is one tensor a name.")
     return state

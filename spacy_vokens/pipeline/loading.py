@@ -30,6 +30,11 @@ def load_with_retriever(model: str | Path) -> tuple[Language, VokenRetriever]:
     nlp = spacy.load(model)
     retriever = find_retriever(nlp)
     if retriever is None:
-        components = ", ".join(nlp.pipe_names) or "none"
+        factories = {name: nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
+        named = [
+            name if name == factory else f"{name} made by {factory}"
+            for name, factory in factories.items()
+        ]
+        components = ", ".join(named) or "none"
         raise ValueError(f"{model} has no voken_retriever (its components: {components}).")
     return nlp, retriever

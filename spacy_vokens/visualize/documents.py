@@ -11,6 +11,7 @@ from typing import Literal
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
+from tqdm import tqdm
 
 from ..corpus.docbin import load_docs
 from ..corpus.lines import read_lines
@@ -70,7 +71,8 @@ def find_documents(
     if only == "errors" and all(doc._.raw_tags is None for doc in docs):
         raise ValueError("the documents have no entities of their own to hold the found against.")
     rows = _order(len(docs), seed)
-    stream = zip(rows, nlp.pipe(docs[row] for row in rows), strict=True)
+    progress = tqdm(rows, f"Looking for {only}", unit=" docs", disable=None, leave=False)
+    stream = zip(rows, nlp.pipe(docs[row] for row in progress), strict=True)
     of_kind = _errors(stream) if only == "errors" else _flips(nlp, stream)
     return [doc for _, doc in sorted(islice(of_kind, limit), key=lambda found: found[0])]
 

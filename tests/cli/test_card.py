@@ -109,5 +109,14 @@ def test_other_reports_are_refused(vokens, pipeline_path, meta, tmp_path, option
     other.write_text("[]", encoding="utf-8")
     result = vokens("card", pipeline_path, meta, tmp_path / "meta.json", option, other)
     assert result.exit_code == 1
-    assert said(result, "must hold an object")
+    assert said(result, "other.json must hold a JSON object")
+    assert not (tmp_path / "meta.json").exists()
+
+
+def test_another_file_is_no_meta(vokens, pipeline_path, tmp_path):
+    scores = tmp_path / "scores.json"
+    scores.write_text('{"strict": {}}', encoding="utf-8")
+    result = vokens("card", pipeline_path, scores, tmp_path / "meta.json")
+    assert result.exit_code == 1
+    assert said(result, "scores.json has no description")
     assert not (tmp_path / "meta.json").exists()

@@ -12,7 +12,8 @@ from .conftest import said
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    """A folder is all that is asked of it here."""
+    """A folder with a config is all that is asked of it here."""
+    (tmp_path / "config.cfg").touch()
     return tmp_path
 
 
@@ -72,11 +73,13 @@ def test_ended_from_outside_is_no_error(vokens, model, monkeypatch, number):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_pipeline_that_is_none_is_named_before_anything_starts(vokens, started):
-    result = vokens("app", "nosuch")
-    assert result.exit_code == 1
-    assert said(result, "There is no pipeline nosuch")
-    assert started == []
+def test_a_pipeline_that_is_none_is_named_before_anything_starts(vokens, started, tmp_path):
+    (tmp_path / "pool").mkdir()
+    for name in ("nosuch", tmp_path / "pool"):
+        result = vokens("app", name)
+        assert result.exit_code == 1
+        assert said(result, "There is no pipeline")
+        assert started == []
 
 
 def test_missing_streamlit_is_named(vokens, started, model, monkeypatch):

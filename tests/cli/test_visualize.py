@@ -101,7 +101,7 @@ def test_pipeline_without_retriever_gives_a_page_without_pictures(tmp_path, text
     spacy.blank("en").to_disk(tmp_path / "plain")
     result = run(tmp_path / "plain", texts, "--output", tmp_path / "page.html", "--limit", 2)
     assert result.exit_code == 0, result.output
-    assert " ".join(result.output.split()).count("no voken_retriever") == 1
+    assert " ".join(result.output.split()).count("retrieves no pictures") == 1
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert html.count("no picture") == 2
     assert "data:image" not in html
@@ -149,6 +149,11 @@ def test_only_errors_and_flips(vokens, pipeline_path, tmp_path):
     html = page.read_text(encoding="utf-8")
     assert html.count("without pictures:") == html.count("<figure")
     assert 'class="words"' not in html
+    DocBin(store_user_data=True, docs=nlp.pipe(docs)).to_disk(corpus)
+    result = vokens("visualize", pipeline_path, corpus, "-o", page, "--only", "errors")
+    assert result.exit_code == 0, result.output
+    assert said(result, "the page is empty")
+    assert "<figure" not in page.read_text(encoding="utf-8")
 
 
 def test_hovering_shows_the_best_pictures(vokens, pipeline_path, tmp_path):

@@ -132,6 +132,13 @@ def test_model_must_be_an_indexed_vokenizer(vokens, unindexed_path, blank_path, 
     assert not (tmp_path / "out.spacy").exists()
 
 
+def test_a_corpus_becomes_a_corpus(vokens, vokenizer_path, corpus, tmp_path):
+    result = vokens("vokenize", vokenizer_path, corpus, tmp_path / "out")
+    assert result.exit_code == 2
+    assert said(result, "name it *.spacy")
+    assert not (tmp_path / "out").exists()
+
+
 def test_damaged_and_missing_corpora_are_named(vokens, vokenizer_path, corpus, tmp_path):
     corpus.write_bytes(corpus.read_bytes()[:-20])
     result = vokens("vokenize", vokenizer_path, corpus, tmp_path / "out.spacy")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -76,15 +75,20 @@ def test_an_interrupted_job_goes_on(
     assert not (tmp_path / "pool").exists()
 
     work = tmp_path / "pool.partial"
-    batches = [srsly.read_jsonl(file) for file in work.glob("0*.jsonl")]
-    n_done = sum("sha256" in line for batch in batches for line in batch)
-    assert n_done == {0: 0, 4: 3, 10: 9}[n]
-    # What a process leaves that dies while it writes.
-    (work / "000005.npy").write_bytes(b"half a file")
+    done = {
+        file: sum("sha256" in line for line in srsly.read_jsonl(file))
+        for file in work.glob("batch-*.jsonl")
+    }
+    assert sum(done.values()) == {0: 0, 4: 3, 10: 9}[n]
+    if done:
+        # What a process leaves that dies while it writes.
+        file, _ = done.popitem()
+        file.unlink()
+        file.with_suffix(".npy").write_bytes(b"half a file")
     counting = Interrupting(encoder, 1000)
     resumed_encoder = dataclasses.replace(encoder, transform=counting)
     embed_pictures(pictures, tmp_path / "pool", resumed_encoder, **options)
-    assert 1000 - counting.left == N_PICTURES - n_done
+    assert 1000 - counting.left == N_PICTURES - sum(done.values())
     undisturbed, resumed = files_of(tmp_path / "undisturbed"), files_of(tmp_path / "pool")
     assert undisturbed == resumed
     assert not work.exists()
@@ -97,7 +101,6 @@ def test_an_interrupted_job_goes_on(
         ({"source": "another"}, "source"),
         ({"thumbnails": False}, "thumbnails"),
         ({"weights_sha256": "1" * 64}, "weights_sha256"),
-        ({"touch": "01.png"}, "pictures"),
     ],
 )
 def test_an_unfinished_job_of_another_kind_is_not_mixed_in(
@@ -106,12 +109,30 @@ def test_an_unfinished_job_of_another_kind_is_not_mixed_in(
     stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, 9))
     with pytest.raises(KeyboardInterrupt):
         embed_pictures(pictures, tmp_path / "pool", stopping, batch_size=2)
-    if "touch" in change:
-        os.utime(pictures / change.pop("touch"), ns=(1, 1))
     if "weights_sha256" in change:
         encoder = dataclasses.replace(encoder, weights_sha256=change.pop("weights_sha256"))
     with pytest.raises(ValueError, match=rf"pool\.partial holds .* differs in {message}:"):
         embed_pictures(pictures, tmp_path / "pool", encoder, **({"batch_size": 2} | change))
+
+
+@pytest.mark.parametrize("change", ["another", "removed", "added"])
+def test_batches_of_the_same_pictures_outlive_a_change(
+    pictures: Path, tmp_path: Path, encoder: ImageEncoder, change: str
+) -> None:
+    stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, 9))
+    with pytest.raises(KeyboardInterrupt):
+        embed_pictures(pictures, tmp_path / "pool", stopping, batch_size=2, workers=1)
+    if change == "removed":
+        (pictures / "05.png").unlink()
+    else:
+        copy = pictures / ("05.png" if change == "another" else "05b.png")
+        copy.write_bytes((pictures / "01.png").read_bytes())
+    counting = Interrupting(encoder, 1000)
+    going_on = dataclasses.replace(encoder, transform=counting)
+    pool = embed_pictures(pictures, tmp_path / "pool", going_on, batch_size=2).pool
+    assert 1000 - counting.left < len(pool)
+    embed_pictures(pictures, tmp_path / "anew", encoder, batch_size=2)
+    assert files_of(tmp_path / "pool") == files_of(tmp_path / "anew")
 
 
 def test_no_thumbnails(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:

@@ -111,6 +111,16 @@ def test_too_many_rejects(pictures: Path, tmp_path: Path, encoder: ImageEncoder)
     assert report.images_per_second == 0
 
 
+def test_rejects_removed(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
+    """What the error advises."""
+    (pictures / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="remove them"):
+        embed_pictures(pictures, tmp_path / "pool", encoder)
+    (pictures / "bad.png").unlink()
+    report = embed_pictures(pictures, tmp_path / "pool", encoder)
+    assert (len(report.pool), report.n_rejected) == (N_PICTURES, 0)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX's kinds of files")
 def test_files_of_other_kinds(
     pictures: Path, tmp_path: Path, encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch

@@ -246,6 +246,15 @@ def test_weights_that_cannot_be_read(tmp_path: Path) -> None:
         load_encoder("torchvision:squeezenet1_1", tmp_path / "list.pth")
 
 
+def test_weights_that_cannot_be_downloaded() -> None:
+    def cut_off(model: str, weights: Path | None) -> ImageEncoder:
+        raise OSError("no route to host")
+
+    image_encoders.register("far", func=cut_off)
+    with pytest.raises(OSError, match=r"weights of far:away .* \(--weights\): no route to host"):
+        load_encoder("far:away")
+
+
 def test_weights_cannot_run_code(tmp_path: Path) -> None:
     torch.save({"weight": nn.Linear(1, 1)}, tmp_path / "module.pth")
     with pytest.raises(ValueError, match="cannot be read as weights"):

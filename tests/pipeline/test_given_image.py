@@ -71,12 +71,11 @@ def test_the_tagger_trains_on_the_pictures_that_came_with_the_texts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What the config says of the paper's "Original" setting."""
-    source, factory = "source = ${paths.vokenizer}", 'factory = "given_image"'
-    assert source in CONFIG.read_text()
-    config = Config().from_str(
-        CONFIG.read_text().replace(source, factory),
+    config = Config().from_disk(
+        CONFIG,
         interpolate=False,
         overrides={
+            "components.voken_retriever": {"factory": "given_image"},
             "training.max_steps": 30,
             "training.eval_frequency": 10,
             "training.optimizer.learn_rate": 0.005,
@@ -98,5 +97,5 @@ def test_the_tagger_trains_on_the_pictures_that_came_with_the_texts(
         app, ["visualize", str(tmp_path / "model-best"), str(corpus), "--output", str(page)]
     )
     assert result.exit_code == 0, result.output
-    assert "has no voken_retriever" in " ".join(result.output.split())
+    assert "retrieves no pictures" in " ".join(result.output.split())
     assert "picture not at hand" in page.read_text(encoding="utf-8")
