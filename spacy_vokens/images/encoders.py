@@ -61,7 +61,7 @@ def load_encoder(spec: str, weights: Path | None = None) -> ImageEncoder:
         the model's own.
     raises ValueError: where the name is not registered, the model is not known to its library, or
         the weights do not fit it.
-    raises OSError: where they cannot be downloaded.
+    raises OSError: where they cannot be downloaded, or a file of them may not be read.
     """
     name, _, model = spec.partition(":")
     if name not in image_encoders:
@@ -75,7 +75,7 @@ def load_encoder(spec: str, weights: Path | None = None) -> ImageEncoder:
         if weights is not None:
             raise
         raise OSError(
-            f"The weights of {spec} cannot be downloaded. Without a network, give them as a file "
+            f"The weights of {spec} cannot be had; without a network, give them as a file "
             f"(--weights): {error}"
         ) from error
 
@@ -195,6 +195,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
     # Each reader fails on another kind of file in its own way; torch's advises to run its code.
     except Exception as error:
         raise ValueError(

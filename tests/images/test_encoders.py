@@ -255,6 +255,16 @@ def test_weights_that_cannot_be_downloaded() -> None:
         load_encoder("far:away")
 
 
+def test_weights_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError("not allowed")
+
+    (tmp_path / "closed.pth").touch()
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(PermissionError, match="not allowed"):
+        load_encoder("torchvision:squeezenet1_1", tmp_path / "closed.pth")
+
+
 def test_weights_cannot_run_code(tmp_path: Path) -> None:
     torch.save({"weight": nn.Linear(1, 1)}, tmp_path / "module.pth")
     with pytest.raises(ValueError, match="cannot be read as weights"):
