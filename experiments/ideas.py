@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from spacy.tokens import Doc
-from spacy.vocab import Vocab
 
 from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.extensions import get_token_values, set_token_values
@@ -22,7 +21,7 @@ from spacy_vokens.images.encoders import LITE0_FILE, LITE0_PACKAGE
 from spacy_vokens.images.pool import ImagePool, ImageRecord
 from spacy_vokens.pipeline.loading import load_with_retriever
 
-SPLITS = ("train", "valid", "test")
+SPLITS = ("train", "valid")
 BASE = Path("corpus/twitter2017")
 CORPORA = Path("corpus/screen")
 N_COMPONENTS = 16
@@ -34,7 +33,7 @@ def main() -> None:
     pool = ImagePool.open(Path("pool/twitter2017"))
     features = np.asarray(pool.features, dtype=np.float32)
     components = principal_components(features)
-    _, vokenizer = load_with_retriever("training/twitter2017/vokenizer/indexed")
+    nlp, vokenizer = load_with_retriever("training/twitter2017/vokenizer/indexed")
 
     write_pool("pca16", pool.records, components)
     write_pool("labels", pool.records, principal_components(label_distribution(features)))
@@ -42,7 +41,8 @@ def main() -> None:
 
     order = np.random.default_rng(0).permutation(len(components))
     vokenizer.top_k = TOP_K
-    docs = {split: load_docs(BASE / "ner" / f"{split}.spacy", Vocab()) for split in SPLITS}
+    # With the pipeline's vocabulary: what a token is (punctuation, say) is asked of it.
+    docs = {split: load_docs(BASE / "ner" / f"{split}.spacy", nlp.vocab) for split in SPLITS}
     for of_split in docs.values():
         list(vokenizer.pipe(of_split))
     rows = vokenizer.index.rows
@@ -52,10 +52,10 @@ def main() -> None:
         )
         write_tokens(f"top8{name}", docs, lambda ranked, of=shown: mean_of(ranked, rows, of))
 
-    _, emoji = load_with_retriever("training/quickstart/vokenizer/indexed")
+    nlp, emoji = load_with_retriever("training/quickstart/vokenizer/indexed")
     write_pool("openmoji", emoji.index.records, emoji.index.keys)
     for split in SPLITS:
-        found = load_docs(BASE / "ner" / f"{split}.spacy", Vocab())
+        found = load_docs(BASE / "ner" / f"{split}.spacy", nlp.vocab)
         save_docs(emoji.pipe(found), CORPORA / "openmoji" / f"{split}.spacy")
 
 
