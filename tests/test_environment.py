@@ -193,7 +193,7 @@ def test_loading_a_pipeline_writes_nothing(vokenizer_path: Path, tmp_path: Path)
 
 
 @no_gpu
-@pytest.mark.parametrize("command", ["vokenize", "evaluate", "embed-images"])
+@pytest.mark.parametrize("command", ["vokenize", "evaluate", "embed-images", "experiment"])
 def test_a_gpu_that_is_not_there(command: str, vokenizer_path: Path, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
     corpus, output = tmp_path / "corpus.spacy", tmp_path / "output"
@@ -202,6 +202,7 @@ def test_a_gpu_that_is_not_there(command: str, vokenizer_path: Path, tmp_path: P
         "vokenize": (vokenizer_path, corpus, output.with_suffix(".spacy")),
         "evaluate": (vokenizer_path, corpus, "--output", output),
         "embed-images": (tmp_path, output),
+        "experiment": (corpus, output),
     }
     result = invoke(command, *arguments[command], "--gpu-id", 0)
     assert (result.exit_code, type(result.exception)) == (1, SystemExit)

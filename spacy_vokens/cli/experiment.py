@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from wasabi import msg
 
+from .device import torch_device
+
 if TYPE_CHECKING:
     from ..experiments.grid import Cell, Grid
 
@@ -31,6 +33,7 @@ def experiment(
         int, typer.Option("--jobs", "-j", help="Runs at once, one thread each", min=1)
     ] = 1,
     cells: Annotated[str, typer.Option(help="Run only the cells whose name matches")] = "*",
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for CPU")] = -1,
 ) -> None:
     """Train and score every cell of a grid: datasets x taggers x images x seeds.
 
@@ -41,11 +44,14 @@ def experiment(
     from ..experiments.grid import grid_cells, read_grid
     from ..experiments.runs import run_path
 
+    torch_device(gpu_id)
     try:
         declared = read_grid(grid)
-        chosen = [cell for cell in grid_cells(declared) if fnmatchcase(cell.name, cells)]
+        every = grid_cells(declared)
+        chosen = [cell for cell in every if fnmatchcase(cell.name, cells)]
         if not chosen:
             raise ValueError(f"{grid} has no cell whose name matches {cells!r}.")
+        outdated = find_outdated(declared, [cell for cell in every if cell not in chosen], output)
         todo = find_todo(declared, chosen, output)
         _save_frame(grid, declared, chosen, output)
     except ImportError as error:
@@ -58,7 +64,13 @@ def experiment(
             f"{count_of(n_stale, 'result')} of another config or other data will be replaced",
             "Vokens and features differ in their last digits from machine to machine.",
         )
-    failed = _run_all(todo, output, work, jobs)
+    if outdated:
+        msg.warn(
+            f"{count_of(len(outdated), 'result')} that --cells leaves out, of another config than "
+            "this grid's",
+            f"{outdated[0].name} is the first. A report compares them all: run these again too.",
+        )
+    failed = _run_all(todo, output, work, jobs, gpu_id)
     if failed:
         msg.fail(f"{len(failed)} cells failed")
         msg.table(failed, header=("Cell", "Log", "Its last line"), divider=True, max_col=100)
@@ -100,7 +112,22 @@ def find_todo(grid: Grid, cells: list[Cell], output: Path) -> list[Cell]:
     return todo
 
 
-def _run_all(cells: list[Cell], output: Path, work: Path, jobs: int) -> list[tuple[str, str, str]]:
+def find_outdated(grid: Grid, cells: list[Cell], output: Path) -> list[Cell]:
+    """The cells that have a result of another config. Their data need not be at hand."""
+    from ..experiments.cell import hash_config
+    from ..experiments.runs import load_run, run_path
+
+    return [
+        cell
+        for cell in cells
+        if (path := run_path(output, cell.name)).is_file()
+        and load_run(path).config_sha256 != hash_config(grid, cell)
+    ]
+
+
+def _run_all(
+    cells: list[Cell], output: Path, work: Path, jobs: int, gpu_id: int
+) -> list[tuple[str, str, str]]:
     """Run each cell in a process of its own, as the grid beside the results declares it.
 
     returns: of the cells that failed, the name, the log and its last line.
@@ -112,7 +139,7 @@ def _run_all(cells: list[Cell], output: Path, work: Path, jobs: int) -> list[tup
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(cells), unit=" cells", disable=None) as bar,
     ):
-        runs = {pool.submit(_run_aside, cell, output, work): cell for cell in cells}
+        runs = {pool.submit(_run_aside, cell, output, work, gpu_id): cell for cell in cells}
         try:
             for done in as_completed(runs):
                 bar.update()
@@ -126,14 +153,14 @@ def _run_all(cells: list[Cell], output: Path, work: Path, jobs: int) -> list[tup
     return sorted(failed)
 
 
-def _run_aside(cell: Cell, output: Path, work: Path) -> tuple[str, str] | None:
+def _run_aside(cell: Cell, output: Path, work: Path, gpu_id: int) -> tuple[str, str] | None:
     """Run one cell in another process; returns its log and the last line there where it fails."""
     from ..experiments.results import GRID_FILE
 
     log = work / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "spacy_vokens.experiments.cell", str(output / GRID_FILE)]
-    command += [cell.name, str(output), str(work / cell.name)]
+    command += [cell.name, str(output), str(work / cell.name), str(gpu_id)]
     with log.open("w", encoding="utf-8") as file:
         result = subprocess.run(
             command,

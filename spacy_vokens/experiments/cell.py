@@ -57,10 +57,11 @@ PACKAGES = (
 EVALUATIONS = "evaluations.jsonl"
 
 
-def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
+def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path, gpu_id: int = -1) -> Run:
     """Train a cell's tagger in a folder of its own, and score it.
 
     work: an empty folder; it is left for the caller to remove.
+    gpu_id: number of the GPU, or -1 for the CPU.
     raises FileNotFoundError: naming what is missing of the data.
     raises ValueError: where corpus, pool and tagger do not fit each other.
     """
@@ -80,7 +81,7 @@ def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
     if uses_images:
         overrides["paths.pool"] = str(paths["pool"])
     start = time.perf_counter()
-    train(grid.config, work / "model", overrides=overrides)
+    train(grid.config, work / "model", overrides=overrides, use_gpu=gpu_id)
     seconds = time.perf_counter() - start
     docs = _tag(work / "model" / "model-best", paths[grid.split])
     spans: Spans = [[(e.start, e.end, e.label_) for e in doc.ents] for doc in docs]
@@ -96,7 +97,7 @@ def run_cell(grid: Grid, cell: Cell, gold: Gold, work: Path) -> Run:
         gold_sha256=gold.sha256,
         commit=_commit(),
         versions={package: version(package) for package in PACKAGES},
-        machine=_machine(),
+        machine=_machine(gpu_id),
         seconds=round(seconds, 1),
         dev=[(line["step"], line["score"]) for line in srsly.read_jsonl(work / EVALUATIONS)],
         scores=score_run(gold, spans),
@@ -214,8 +215,10 @@ def _commit() -> str:
     return result.stdout.strip() or "unknown"
 
 
-def _machine() -> str:
+def _machine(gpu_id: int) -> str:
     hardware = f"{_processor()}, {os.cpu_count()} cores"
+    if gpu_id >= 0:
+        hardware = f"{torch.cuda.get_device_name(gpu_id)}, {hardware}"
     software = f"{platform.system()}, Python {platform.python_version()}"
     return f"{hardware}, {torch.get_num_threads()} threads, {software}"
 
@@ -227,7 +230,7 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def main(grid_file: str, name: str, output: str, work: str) -> None:
+def main(grid_file: str, name: str, output: str, work: str, gpu_id: str) -> None:
     """Run the cell of that name, and save its result."""
     grid = read_grid(Path(grid_file))
     (cell,) = (cell for cell in grid_cells(grid) if cell.name == name)
@@ -238,7 +241,8 @@ def main(grid_file: str, name: str, output: str, work: str) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:
-            save_json(run_cell(grid, cell, gold, scratch), run_path(Path(output), name))
+            run = run_cell(grid, cell, gold, scratch, int(gpu_id))
+            save_json(run, run_path(Path(output), name))
         finally:
             shutil.rmtree(scratch)
 

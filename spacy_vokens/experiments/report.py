@@ -9,7 +9,7 @@ from typing import Any
 from wasabi import MarkdownRenderer
 
 from . import paper, tables
-from .grid import grid_cells
+from .grid import NO_IMAGES, QUERY, grid_cells
 from .results import Results
 from .runs import SCORER
 from .significance import DRAWS
@@ -39,9 +39,15 @@ def write_report(results: Results, statistics: Statistics, plots: Collection[str
         md.add(_table(tables.scores(results, statistics, dataset)))
         for reason in _reasons(results, dataset):
             md.add(reason)
+        if caution := _other_data(results, dataset):
+            md.add(caution)
         if is_papers:
             md.add(
                 md.title(3, "The paper's Table 2, counted as the paper counts (lenient, weighted)")
+            )
+            md.add(
+                f"The paper's models are made of {paper.SETTING}; ours are what this report's "
+                "title says."
             )
             md.add(_table(tables.papers_table_2(results, statistics, dataset)))
         for path in plots:
@@ -84,8 +90,10 @@ def _how_to_read(results: Results) -> str:
         "reading, of one run a cell. Each of our values is a mean over n runs that differ in their "
         f"seed; in brackets its 95 % interval by a bootstrap of {DRAWS:,} draws over sentences and "
         "seeds together, which is conservative (of one run: over sentences alone). P-values are of "
-        f"approximate randomisation over sentences, and corrected for all planned comparisons. "
-        f"{chosen} What each kind of images is stands in `spacy_vokens/experiments/controls.py`."
+        "approximate randomisation over sentences, and corrected for all planned comparisons. "
+        "Differences in the tables of scores are corrected for nothing, and where an arm has one "
+        f"run they leave out what its seed changes. {chosen} What each kind of images is stands in "
+        "`spacy_vokens/experiments/controls.py`."
     )
 
 
@@ -110,7 +118,27 @@ def _reasons(results: Results, dataset: str) -> Iterator[str]:
     """Why cells cannot be run."""
     for entry in results.grid.cells:
         if entry.not_run is not None and dataset in entry.dataset:
-            yield f"Not run with {', '.join(entry.images)} images: {entry.not_run}."
+            taggers, images = ", ".join(entry.tagger), ", ".join(entry.images)
+            yield f"Not run, {taggers} with {images} images: {entry.not_run}."
+
+
+def _other_data(results: Results, dataset: str) -> str:
+    """Which arms saw the same pictures, where not all did; nothing where all did.
+
+    The images `query` are the vokenizer's own vectors, so that their data are always others.
+    """
+    groups: dict[str, list[str]] = {}
+    for arm, runs in results.runs[dataset].items():
+        if runs[0].images not in (NO_IMAGES, QUERY):
+            groups.setdefault(runs[0].data_sha256, []).append(arm)
+    if len(groups) < 2:
+        return ""
+    named = "; ".join(", ".join(arms) for arms in groups.values())
+    return (
+        "Not all arms saw vokens of the same vokenizer and features of the same pool (the hashes "
+        f"of their data are at the end). Alike in this are: {named}. Between these groups, a "
+        "difference holds that of the data too."
+    )
 
 
 def _table(table: Table) -> str:

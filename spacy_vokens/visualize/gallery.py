@@ -13,8 +13,8 @@ from spacy.tokens import Doc, Span
 
 from ..corpus.docbin import load_docs
 from ..experiments.analysis import paired
-from ..experiments.gold import hash_docs
-from ..experiments.grid import Comparison
+from ..experiments.cell import hash_data
+from ..experiments.grid import Cell, Comparison
 from ..experiments.results import Results
 from ..experiments.runs import Gold, Run
 from ..extensions import set_token_values
@@ -43,20 +43,24 @@ def render_gallery(results: Results, *, seed: int = 0) -> str:
     """A page of the primary comparison's cases, of the first seed that both arms were run with.
 
     seed: of the choice.
-    raises FileNotFoundError: where the corpus is not at hand.
-    raises ValueError: where the grid plans no comparison with pictures, or it was not run.
+    raises FileNotFoundError: where the corpora or the pool are not at hand.
+    raises ValueError: where they are others than the run's, or the grid plans no comparison with
+        pictures, or it was not run.
     """
     comparison, one, other = _first_pair(results)
     dataset, gold = results.grid.datasets[one.dataset], results.gold[one.dataset]
     if dataset.vokenizer is None:
         raise ValueError(f"{one.dataset} names no vokenizer, which has the pictures.")
-    nlp, retriever = load_with_retriever(dataset.vokenizer)
     corpus = dataset.path(results.grid.split)
-    docs = load_docs(corpus, nlp.vocab)
-    if hash_docs(docs) != gold.sha256:
+    cell = Cell(one.dataset, one.tagger, one.images, one.seed)
+    if hash_data(results.grid, cell) != one.data_sha256:
         raise ValueError(
-            f"{corpus} does not hold the tokens and tags that the runs were scored on."
+            f"{corpus}, the corpora beside it or {dataset.pool} are not what {cell.name} was "
+            "trained on, so that other pictures would be shown than it saw. Run "
+            "'spacy vokens experiment' again, or draw the gallery where it was run."
         )
+    nlp, retriever = load_with_retriever(dataset.vokenizer)
+    docs = load_docs(corpus, nlp.vocab)
     cases = list(find_cases(gold, one, other))
     repairs = [case for case in cases if case.is_repair]
     harms = [case for case in cases if not case.is_repair]

@@ -205,7 +205,12 @@ def test_a_changed_override_runs_its_cells_again(
     values["taggers"]["text-only"]["training.max_steps"] = 20
     before = json_files(copied)
     grid, work = write_grid(values), tmp_path / "work"
+    result = invoke(grid, copied, "--cells", QUERY, "--work", work)
+    assert result.exit_code == 0, result.output
+    assert said(result, "1 result that --cells leaves out, of another config than this grid's")
+    assert said(result, f"{TEXT_ONLY} is the first")
     result = invoke(grid, copied, "--cells", PATTERN, "--work", work)
+    assert not said(result, "leaves out")
     assert result.exit_code == 0, result.output
     assert said(result, "3 cells, 2 of them run before")
     assert said(result, "1 result of another config or other data will be replaced")

@@ -61,8 +61,8 @@ def test_what_cannot_be_read_is_named(run, folder, tmp_path):
     assert said(result, "has no grid.yml")
 
 
-def test_a_gallery_is_written_besides(run, tmp_path, vokenizer_path):
-    folder = write_runs_with_corpus(tmp_path, vokenizer_path)
+def test_a_gallery_is_written_besides(run, tmp_path, vokenizer_path, pool):
+    folder = write_runs_with_corpus(tmp_path, vokenizer_path, pool.path)
     result = run(folder, "--gallery", tmp_path / "new" / "cases.html")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "new" / "cases.html").read_text(encoding="utf-8")

@@ -9,7 +9,9 @@ import srsly
 from spacy.tokens import Doc
 
 from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.experiments.cell import hash_data
 from spacy_vokens.experiments.gold import hash_docs, hash_tags
+from spacy_vokens.experiments.grid import Cell, read_grid
 from spacy_vokens.experiments.results import GRID_FILE
 from spacy_vokens.experiments.runs import Gold, Run, gold_path, run_path, save_json, score_run
 
@@ -137,7 +139,7 @@ def write_data(folder: Path) -> Gold:
     return make_gold(sha256=hash_tags([WORDS] * 12, [TAGS] * 12))
 
 
-def write_runs_with_corpus(folder: Path, vokenizer: Path) -> Path:
+def write_runs_with_corpus(folder: Path, vokenizer: Path, pool: Path) -> Path:
     """Runs on a corpus whose every word has a voken, one name repaired and one harmed."""
     nlp = spacy.load(vokenizer)
     docs = []
@@ -148,11 +150,16 @@ def write_runs_with_corpus(folder: Path, vokenizer: Path) -> Path:
         docs.append(doc)
     save_docs(docs, folder / "test.spacy")
     dataset = GRID["datasets"]["twitter2017"] | {
-        "test": str(folder / "test.spacy"),
+        **dict.fromkeys(("train", "dev", "test"), str(folder / "test.spacy")),
         "vokenizer": str(vokenizer),
+        "pool": str(pool),
     }
     grid = GRID | {"datasets": {"twitter2017": dataset}}
     runs = write_runs(folder / "runs", make_gold(sha256=hash_docs(docs)), grid=grid)
+    cell = Cell("twitter2017", "gated", "retrieved", 0)
+    data_sha256 = hash_data(read_grid(runs / GRID_FILE), cell)
+    for path in (runs / "twitter2017").glob("gated-retrieved-*.json"):
+        srsly.write_json(path, srsly.read_json(path) | {"data_sha256": data_sha256})
     # Text-only finds what the tagger with pictures misses, and the other way round.
     path = runs / "twitter2017" / "text-only-none-0.json"
     run = srsly.read_json(path)

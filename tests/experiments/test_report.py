@@ -67,7 +67,8 @@ def test_the_papers_figures_stand_beside_ours(folder):
     assert [row[i].split()[0] for i in (3, 6, -1)] == [
         f"{100 * ours[name].value:.2f}" for name in ("LOC", "PER", "F1")
     ]
-    assert cells(markdown, "| twitter2017, test")[-1] == "723"
+    assert cells(markdown, "| twitter2017, test")[-1] == "train 3,373, dev 723, test 723"
+    assert "The paper's models are made of BERT" in markdown
 
 
 def test_the_papers_other_models_stand_beside_ours_of_twitter2015(tmp_path):
@@ -178,7 +179,7 @@ def test_arms_of_different_datasets_can_be_compared(folder):
 def test_what_was_not_run_is_said_and_never_filled(folder):
     markdown, _ = report_on(folder)
     assert cells(markdown, "| gated | given")[2:4] == ["0", "not run"]
-    assert "Not run with given images: no <pictures>." in markdown
+    assert "Not run, gated with given images: no <pictures>." in markdown
     assert "Interim" not in markdown
     for seed in range(2):
         run_path(folder, f"twitter2017/text-only-none-{seed}").unlink()
@@ -250,6 +251,17 @@ def test_a_run_that_no_mean_may_be_taken_of_is_named(folder, changed, reason):
     path.write_text(json.dumps(data | changed), encoding="utf-8")
     with pytest.raises(ValueError, match=rf"gated-permuted-1\.json .*{reason}"):
         load_results(folder)
+
+
+def test_arms_that_saw_other_pictures_are_named(folder):
+    assert "Not all arms saw" not in report_on(folder)[0]
+    for path in (folder / "twitter2017").glob("text-only-*.json"):
+        srsly.write_json(path, srsly.read_json(path) | {"data_sha256": "6" * 64})
+    # Text-only saw none.
+    assert "Not all arms saw" not in report_on(folder)[0]
+    for path in (folder / "twitter2017").glob("gated-permuted-*.json"):
+        srsly.write_json(path, srsly.read_json(path) | {"data_sha256": "7" * 64})
+    assert "Alike in this are: gated-retrieved; gated-permuted." in report_on(folder)[0]
 
 
 def test_a_matching_report_of_something_else_is_named(folder):

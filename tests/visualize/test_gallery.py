@@ -3,10 +3,9 @@ from __future__ import annotations
 import re
 
 import pytest
-import spacy
-from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
-from spacy_vokens.corpus.docbin import save_docs
+from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.experiments.results import load_results
 from spacy_vokens.visualize.gallery import Case, choose_cases, find_cases, render_gallery
 
@@ -38,8 +37,8 @@ def test_as_many_repairs_as_harms_are_drawn(n_repairs, n_harms):
 
 
 @pytest.fixture
-def results(tmp_path, vokenizer_path):
-    return load_results(write_runs_with_corpus(tmp_path, vokenizer_path))
+def results(tmp_path, vokenizer_path, pool):
+    return load_results(write_runs_with_corpus(tmp_path, vokenizer_path, pool.path))
 
 
 def test_the_page_shows_what_changed_with_the_pictures(results):
@@ -56,11 +55,12 @@ def test_the_page_shows_what_changed_with_the_pictures(results):
     assert "background-image: url(data:image/webp" in page
 
 
-def test_another_corpus_than_the_scored_one_is_named(results):
+def test_other_vokens_than_the_run_saw_are_named(results):
     corpus = results.grid.datasets["twitter2017"].test
-    nlp = spacy.blank("en")
-    save_docs([Doc(nlp.vocab, words=["other"])], corpus)
-    with pytest.raises(ValueError, match=r"test\.spacy does not hold the tokens"):
+    docs = load_docs(corpus, Vocab())
+    docs[3][0]._.voken = "cat"
+    save_docs(docs, corpus)
+    with pytest.raises(ValueError, match=r"test\.spacy.* not what twitter2017/gated-ret"):
         render_gallery(results)
 
 
