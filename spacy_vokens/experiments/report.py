@@ -119,7 +119,7 @@ def _reasons(results: Results, dataset: str) -> Iterator[str]:
     for entry in results.grid.cells:
         if entry.not_run is not None and dataset in entry.dataset:
             taggers, images = ", ".join(entry.tagger), ", ".join(entry.images)
-            yield f"Not run, {taggers} with {images} images: {entry.not_run}."
+            yield f"Not run with {images} images ({taggers}): {entry.not_run}."
 
 
 def _other_data(results: Results, dataset: str) -> str:

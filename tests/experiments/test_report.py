@@ -179,7 +179,7 @@ def test_arms_of_different_datasets_can_be_compared(folder):
 def test_what_was_not_run_is_said_and_never_filled(folder):
     markdown, _ = report_on(folder)
     assert cells(markdown, "| gated | given")[2:4] == ["0", "not run"]
-    assert "Not run, gated with given images: no <pictures>." in markdown
+    assert "Not run with given images (gated): no <pictures>." in markdown
     assert "Interim" not in markdown
     for seed in range(2):
         run_path(folder, f"twitter2017/text-only-none-{seed}").unlink()
