@@ -62,7 +62,16 @@ def test_weights_for_uploaded_pictures(vokens, started, model, tmp_path):
     assert [command[-3:] for command in started] == [["--", str(model), str(weights)]]
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts; a shell script's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("interruptible")
 def test_ended_from_outside_is_no_error(vokens, model, monkeypatch, number):
     def run(command: list[str]) -> None:
         signal.raise_signal(number)
