@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import srsly
+import torch
 from typer.testing import CliRunner, Result
 
 from spacy_vokens.cli import app
@@ -218,6 +219,23 @@ def test_a_changed_override_runs_its_cells_again(
     found = load_run(run_path(copied, TEXT_ONLY))
     assert [step for step, _ in found.dev] == [0, 20]
     assert invoke(grid, copied, "--cells", PATTERN, "--work", work).exit_code == 0
+
+
+def test_every_cell_gets_the_gpu(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        started.append(command[-1])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(subprocess, "run", run)
+    for gpu_id in ("1", "-1"):
+        options = ("--gpu-id", gpu_id, "--work", tmp_path / "work", "--cells", PATTERN)
+        assert invoke(finished.grid, tmp_path / gpu_id, *options).exit_code == 0
+    assert started == ["1"] * len(WORKING) + ["-1"] * len(WORKING)
 
 
 @pytest.mark.parametrize("field", ["config_sha256", "data_sha256", "split"])
