@@ -2,8 +2,8 @@
 
     python assets/check_assets.py PATH...
 
-`spacy project assets` leaves with success where a download failed or a checksum differs, so the
-steps look for themselves, by the checksums in project.yml where it has one.
+`spacy project assets` succeeds even if a download failed or a checksum differs. The project
+therefore checks its assets itself, against the checksums in project.yml.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weasel.util import get_checksum, load_project_config
 
 
 def main(paths: list[Path]) -> None:
-    """Check that the paths are there, are not empty, and have their checksums."""
+    """Check that the paths exist, are not empty, and have their checksums."""
     assets = load_project_config(Path.cwd()).get("assets", [])
     checksums = {Path(asset["dest"]).parts[-2:]: asset.get("checksum") for asset in assets}
     problems = []
@@ -29,12 +29,12 @@ def main(paths: list[Path]) -> None:
         for problem in problems:
             msg.text(problem)
         help_text = (
-            "Data of your own are named with --vars.pictures, --vars.captions and --vars.ner, and "
-            "their package is described in assets/meta. The README says where the other profiles' "
-            "data come from: 'python -m spacy project assets --extra', or --vars.data_dir."
+            "For your own data, set --vars.images, --vars.captions and --vars.ner, and describe "
+            "the package in assets/meta. The other profiles' data are downloaded by 'python -m "
+            "spacy project assets --extra', or found in --vars.data_dir."
         )
-        msg.fail("Assets are not complete", help_text, exits=1)
-    msg.good(f"All {len(paths)} assets are there")
+        msg.fail("Assets are missing or wrong", help_text, exits=1)
+    msg.good(f"Found all {len(paths)} assets")
 
 
 if __name__ == "__main__":

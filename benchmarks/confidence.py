@@ -1,9 +1,10 @@
-"""What confidences cost: `visual_ner` with them beside the same without.
+"""What do confidences cost at prediction time?
+
+Peer: the same pipeline with `set_confidence = false`. The same documents go through transformer and
+tagger with the setting off, on, off, ..., in one process and on one thread. The corpus holds its
+vokens, so the retriever is left out.
 
     python benchmarks/confidence.py MODEL CORPUS.spacy --output confidence.json
-
-The same documents go through transformer and tagger, with the setting `confidence` off, on, off, …,
-in one process and on one thread. The corpus carries its vokens, and there is no retriever to time.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import spacy
 import torch
 
 from spacy_vokens.corpus.docbin import load_docs
-from spacy_vokens.corpus.readers import blank_copy
+from spacy_vokens.corpus.reader import blank_copy
 
 
 def main() -> None:
+    """Run the benchmark, print the result and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("corpus", type=Path)
@@ -36,7 +38,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"without": [], "with": []}
     for turn in range(-1, args.turns):
         for name, times in seconds.items():
-            ner.confidence = name == "with"
+            ner.set_confidence = name == "with"
             copies = [blank_copy(doc) for doc in docs]
             start = time.process_time()
             for _ in nlp.pipe(copies):

@@ -1,11 +1,11 @@
-"""What an epoch of the vokenizer's training costs beside a bare torch loop over cached features.
+"""How long does an epoch of the vokenizer's training take?
+
+Peer: a bare torch loop over cached features. Both train the same towers with the same loss,
+dropout, batch size and number of pairs, in one process and on one thread. The bare loop holds all
+token vectors in one tensor before its clock starts. The loop of `spacy train` is timed from its
+second epoch on, when the text encoder's outputs are cached.
 
     python benchmarks/matching_epochs.py PAIRS.spacy POOL TEXT_ENCODER --output matching.json
-
-Both train the same towers with the same loss, dropout, batch size and number of pairs, in one
-process and on one thread. The bare loop has all token vectors in one tensor before its clock
-starts; the loop of `spacy train` is timed from its second epoch on, when the text encoder's outputs
-are cached.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from spacy.util import load_config, resolve_dot_names
 from spacy_loop import spacy_epochs
 
 from spacy_vokens.images.pool import ImagePool
-from spacy_vokens.matching.losses import InfoNCE
-from spacy_vokens.matching.towers import Tower
+from spacy_vokens.models.torch.losses import InfoNCE
+from spacy_vokens.models.torch.towers import Tower
 
 CONFIG = Path(__file__).parents[1] / "configs" / "vokenizer.cfg"
 
@@ -37,7 +37,16 @@ def bare_epochs(
     size: int,
     dropout: float,
 ) -> list[float]:
-    """Seconds of n epochs of a plain loop over token vectors and the features of their images."""
+    """Return the seconds of n epochs of a plain loop over token vectors and image features.
+
+    Args:
+        vectors: Token vectors of each pair, (n_tokens, width).
+        rows: Row of each pair's image in `features`.
+        features: Image features, (n_images, width).
+        n: Number of epochs.
+        size: Pairs per batch.
+        dropout: Dropout rate of both towers.
+    """
     text, image, loss_of = (
         Tower(vectors[0].shape[1], 256, 64),
         Tower(features.shape[1], 256, 64, standardize=True),
@@ -68,6 +77,7 @@ def bare_epochs(
 
 
 def main() -> None:
+    """Run the benchmark, print the result and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("pool", type=Path)
@@ -96,7 +106,7 @@ def main() -> None:
     examples = list(corpus(nlp))
     vectors = retriever.model.get_ref("tok2vec").predict([eg.predicted for eg in examples])
     pool = ImagePool.open(args.pool)
-    rows = pool.rows([eg.reference._.image_id for eg in examples])
+    rows = pool.rows([eg.reference._.visual_image_id for eg in examples])
     size, dropout = resolved["training"]["batcher"]["size"], resolved["training"]["dropout"]
     bare = bare_epochs(vectors, rows, np.array(pool.features), args.epochs, size, dropout)
     result = {

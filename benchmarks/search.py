@@ -1,6 +1,9 @@
-"""Words a second that the exact search answers on one core, top 1 of 64-d keys.
+"""How many words per second does the exact search for vokens answer on one core?
 
-python benchmarks/search.py
+Peer: none. It times FAISS's flat inner-product index, which `VokenIndex` uses: top 1 of random
+64-d keys, for two pool sizes.
+
+    python benchmarks/search.py
 """
 
 from __future__ import annotations
@@ -11,21 +14,22 @@ import faiss
 import numpy as np
 
 WIDTH = 64
-QUERIES = 5000
-POOLS = (7000, 50000)
+N_QUERIES = 5000
+POOL_SIZES = (7000, 50000)
 
 
 def main() -> None:
+    """Print the words per second for each pool size."""
     faiss.omp_set_num_threads(1)
     rng = np.random.default_rng(0)
-    queries = rng.normal(size=(QUERIES, WIDTH)).astype(np.float32)
-    for n_pictures in POOLS:
+    queries = rng.normal(size=(N_QUERIES, WIDTH)).astype(np.float32)
+    for n_images in POOL_SIZES:
         index = faiss.IndexFlatIP(WIDTH)
-        index.add(rng.normal(size=(n_pictures, WIDTH)).astype(np.float32))
+        index.add(rng.normal(size=(n_images, WIDTH)).astype(np.float32))
         start = time.perf_counter()
         index.search(queries, 1)
-        speed = QUERIES / (time.perf_counter() - start)
-        print(f"{n_pictures:,} pictures: {speed:,.0f} words/s")
+        speed = N_QUERIES / (time.perf_counter() - start)
+        print(f"{n_images:,} images: {speed:,.0f} words/s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time the epochs of spaCy's own training loop."""
+"""Time the epochs of spaCy's own training loop. Used by the other benchmarks; not run alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from spacy.util import registry, resolve_dot_names
 
 
 def spacy_epochs(nlp: Language, n: int) -> list[float]:
-    """Seconds of n epochs over the pipeline's own training corpus, evaluation left out."""
+    """Return the seconds of n epochs over the pipeline's training corpus, without evaluation.
+
+    Args:
+        nlp: An initialized pipeline with its training config.
+        n: Number of epochs.
+    """
     config = nlp.config.interpolate()
     T = registry.resolve(config["training"], schema=ConfigSchemaTraining)
     (corpus,) = resolve_dot_names(config, [T["train_corpus"]])

@@ -1,9 +1,10 @@
-"""What an epoch of `visual_ner` without pictures costs beside the plain-PyTorch reference.
+"""How long does an epoch of `visual_ner` without images take?
+
+Peer: the plain PyTorch tagger in `reference_tagger.py`. Both train on the same sentences in batches
+of 32, in one process and on one thread, in turns: reference, ours, reference, ours, ... DATA is a
+folder with train.txt.
 
     python benchmarks/tagger_epochs.py DATA TEXT_ENCODER --output tagger.json
-
-Both train on the same sentences, in batches of 32, in one process and on one thread, taking turns:
-reference, ours, reference, ours, … DATA holds train.txt.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ CONFIG = Path(__file__).parents[1] / "configs" / "visual_ner.cfg"
 
 
 def our_config(corpus: Path, text_encoder: Path) -> dict:
-    """The project's config without its retriever, which in training does nothing but be there."""
+    """Return the project's config without the retriever, which has no part in training."""
     config = load_config(
         CONFIG,
         overrides={
             "paths.train": str(corpus),
             "paths.dev": str(corpus),
             "paths.text_encoder": str(text_encoder),
-            "components.visual_ner.model.fusion.@layers": "spacy-vokens.NoFusion.v1",
+            "components.visual_ner.model.fusion.@voken_fusions": "spacy-vokens.NoFusion.v1",
             "nlp.pipeline": ["transformer", "visual_ner"],
             "training.frozen_components": [],
             "training.annotating_components": [],
@@ -51,6 +52,7 @@ def our_config(corpus: Path, text_encoder: Path) -> dict:
 
 
 def main() -> None:
+    """Run the benchmark, print the result and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("text_encoder", type=Path)

@@ -1,304 +1,49 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 # Before any library reads them: no test may reach a hub, and forked workers must not deadlock.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-
-import numpy as np
-import pytest
-import spacy
-import torch
-from PIL import Image
-from spacy.cli.train import train
-from spacy.language import Language
-from spacy.tokens import Doc
-from spacy.training import Example
-from spacy.util import fix_random_seed
-from transformers import BertConfig, BertModel, BertTokenizerFast
-
-import spacy_vokens.extensions  # noqa: F401
-from spacy_vokens.corpus.docbin import save_docs
-from spacy_vokens.images.decode import thumbnail
-from spacy_vokens.images.pool import ImagePool, ImageRecord
-
-# Real tweets and photos, where they are at hand: they are no part of the repository.
+# Real tweets and photos, if they are there: they are not part of the repository.
 DATA = Path(
     os.environ.get("SPACY_VOKENS_DATA", Path(__file__).parents[2] / "shared" / "data")
 ).absolute()
 DIMENSION = 6
+# English has so many exceptions that making its tokenizer would take half of loading a pipeline.
+LANG = "xx"
 CONFIGS = Path(__file__).parents[1] / "configs"
 LEARN_RATE = "training.optimizer.learn_rate"
-# Each picture is named for what it shows, so that a sentence with the word is its caption.
-PICTURES = ("apple", "ball", "cat", "dog", "egg", "fish")
-WORDS = (*PICTURES, "a", "the", "red", "big", "in", "paris", "anna", "##s", ".", "!", "we", "see")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Each image is named after what it shows, so that a sentence with that word is its caption.
+IMAGES = ("apple", "ball", "cat", "dog", "egg", "fish")
+WORDS = (*IMAGES, "a", "the", "red", "big", "in", "paris", "anna", "##s", ".", "!", "we", "see")
+# Files that take longest, and so start first: a file stays in one of the two processes.
+SLOWEST = (
+    "tests/app/test_app.py",
+    "tests/research/test_run_grid.py",
+    "tests/pipeline/test_visual_ner.py",
+    "tests/pipeline/test_other_pipelines.py",
+    "tests/test_environment.py",
+)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    # Before the first forward pass, or forked workers hang.
-    torch.set_num_threads(1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use two processes for folders and the whole run, none for files and tests by name."""
+    named = [argument.split("::")[0] for argument in config.args]
+    return 0 if any(Path(name).is_file() for name in named) else 2
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    fix_random_seed(0)
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures, except in a process that only hands out tests to others."""
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not getattr(config.option, "numprocesses", None):
+        config.pluginmanager.import_plugin("tests.fixtures")
 
 
-@pytest.fixture(scope="session")
-def text_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of a BERT with 20 words, two layers and random weights."""
-    return str(save_bert(tmp_path_factory.mktemp("bert"), WORDS))
-
-
-def save_bert(folder: Path, words: Iterable[str], *, hidden: int = 16, length: int = 64) -> Path:
-    """Write a BERT of two layers with random weights and these word pieces."""
-    vocabulary = folder / "vocab.txt"
-    pieces = (*SPECIAL, *words)
-    vocabulary.write_text("\n".join(pieces), encoding="utf-8")
-    BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=length).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(pieces),
-        hidden_size=hidden,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=2 * hidden,
-        max_position_embeddings=length,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def make_pool(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ImagePool]:
-    """Make a pool of small pictures with random features."""
-
-    def make(ids: tuple[str, ...] = PICTURES, *, seed: int = 0, encoder: str = "tiny") -> ImagePool:
-        root = tmp_path_factory.mktemp("pictures")
-        features = np.random.default_rng(seed).normal(size=(len(ids), DIMENSION))
-        thumbnails = []
-        for number, image_id in enumerate(ids):
-            picture = Image.new("RGB", (8, 8), (40 * number % 256, 0, 0))
-            picture.save(root / f"{image_id}.png")
-            thumbnails.append(thumbnail(picture))
-        records = [
-            ImageRecord(image_id, f"{image_id}.png", "0" * 64, 8, 8, "the tests", "CC0")
-            for image_id in ids
-        ]
-        return ImagePool.write(
-            root / "pool",
-            records,
-            features,
-            encoder=encoder,
-            weights_sha256="1" * 64,
-            picture_root=root,
-            thumbnails=thumbnails,
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def pool(make_pool: Callable[..., ImagePool]) -> ImagePool:
-    return make_pool()
-
-
-def transformer_config(name: str) -> dict:
-    return {
-        "name": name,
-        "tokenizer_config": {"use_fast": True},
-        "get_spans": {
-            "@span_getters": "spacy-transformers.strided_spans.v1",
-            "window": 16,
-            "stride": 12,
-        },
-    }
-
-
-@pytest.fixture(scope="session")
-def retriever_config(text_encoder: str) -> dict:
-    """Config of a `voken_retriever` over the tiny encoder."""
-    return {
-        "model": {
-            "@architectures": "spacy-vokens.CrossModalMatching.v1",
-            "hidden_width": 16,
-            "width": 8,
-            "tok2vec": {
-                "@architectures": "spacy-vokens.FrozenTok2Vec.v1",
-                "tok2vec": {
-                    "@architectures": "spacy-transformers.Tok2VecTransformer.v3",
-                    **transformer_config(text_encoder),
-                    "pooling": {"@layers": "reduce_mean.v1"},
-                },
-            },
-            "loss": {"@losses": "spacy-vokens.InfoNCE.v1"},
-        }
-    }
-
-
-def caption(nlp: Language, words: str, image_id: str | None) -> Example:
-    reference = Doc(nlp.vocab, words=words.split())
-    reference._.image_id = image_id
-    return Example(Doc(nlp.vocab, words=words.split()), reference)
-
-
-@pytest.fixture(scope="session")
-def make_vokenizer(retriever_config: dict, pool: ImagePool) -> Callable[..., Language]:
-    """Make a pipeline with a retriever, trained for some steps and indexed."""
-
-    def make(*, steps: int = 0, indexed: bool = True, **settings: object) -> Language:
-        nlp = spacy.blank("en")
-        retriever = nlp.add_pipe("voken_retriever", config=retriever_config | settings)
-        examples = captions(nlp)
-        fix_random_seed(0)
-        nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(pool.path)}
-        optimizer = nlp.initialize(lambda: examples)
-        optimizer.learn_rate = 0.01
-        for _ in range(steps):
-            nlp.update(examples, sgd=optimizer)
-        if indexed:
-            retriever.set_pool(pool)
-        return nlp
-
-    return make
-
-
-def captions(nlp: Language) -> list[Example]:
-    return [caption(nlp, f"a {picture} !", picture) for picture in PICTURES]
-
-
-@pytest.fixture(scope="session")
-def vokenizer_path(
-    make_vokenizer: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Folder of a vokenizer that has learned its captions by heart."""
-    path = tmp_path_factory.mktemp("models") / "vokenizer"
-    make_vokenizer(steps=60).to_disk(path)
-    return path
-
-
-@pytest.fixture
-def vokenizer(vokenizer_path: Path) -> Language:
-    return spacy.load(vokenizer_path)
-
-
-@pytest.fixture(scope="session")
-def tagged_examples() -> Callable[[Language], list[Example]]:
-    """Sentences with persons and places; their tokens carry vokens."""
-
-    def make(nlp: Language) -> list[Example]:
-        sentences = [
-            ("anna in paris !", ["B-PER", "O", "B-LOC", "O"]),
-            ("we see anna .", ["O", "O", "B-PER", "O"]),
-            ("the red dog", ["O", "O", "O"]),
-            ("big paris see anna", ["B-LOC", "I-LOC", "O", "B-PER"]),
-        ]
-        examples = []
-        for text, tags in sentences:
-            reference = Doc(nlp.vocab, words=text.split(), ents=tags)
-            reference._.raw_tags = tags
-            predicted = Doc(nlp.vocab, words=text.split())
-            for token in predicted:
-                token._.voken = "dog" if token.text == "dog" else None
-            predicted._.voken_index = "test"
-            examples.append(Example(predicted, reference))
-        return examples
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_tagger(
-    text_encoder: str, pool: ImagePool, tagged_examples: Callable[[Language], list[Example]]
-) -> Callable[..., Language]:
-    """Make a pipeline of transformer and tagger, trained for some steps."""
-
-    def make(
-        fusion: str = "GatedFusion",
-        *,
-        steps: int = 0,
-        into: Language | None = None,
-        voken_dropout: float = 0.1,
-    ) -> Language:
-        nlp = spacy.blank("en") if into is None else into
-        nlp.add_pipe(
-            "transformer",
-            config={
-                "model": {
-                    "@architectures": "spacy-transformers.TransformerModel.v3",
-                    **transformer_config(text_encoder),
-                }
-            },
-        )
-        nlp.add_pipe(
-            "visual_ner",
-            config={
-                "model": {
-                    "@architectures": "spacy-vokens.VisualTagger.v1",
-                    "voken_dropout": voken_dropout,
-                    "fusion": {"@layers": fusion if "." in fusion else f"spacy-vokens.{fusion}.v1"},
-                }
-            },
-        )
-        if fusion != "NoFusion":
-            nlp.config["initialize"]["components"]["visual_ner"] = {"pool": str(pool.path)}
-        examples = tagged_examples(nlp)
-        fix_random_seed(0)
-        others = [name for name in nlp.pipe_names if name not in ("transformer", "visual_ner")]
-        with nlp.select_pipes(disable=others):
-            optimizer = nlp.initialize(lambda: examples)
-            optimizer.learn_rate = 0.005
-            for _ in range(steps):
-                nlp.update(examples, sgd=optimizer)
-        return nlp
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def train_configs(
-    pool: ImagePool,
-    text_encoder: str,
-    tagged_examples: Callable[[Language], list[Example]],
-) -> Callable[..., None]:
-    """Train both configs with `spacy train` and index between, as the project does.
-
-    The folder gets `pairs.spacy`, `ner.spacy`, `vokenizer`, `indexed` and `tagger`.
-    """
-
-    def make(
-        path: Path,
-        *,
-        use_gpu: int = -1,
-        vokenizer: dict | None = None,
-        tagger: dict | None = None,
-    ) -> None:
-        nlp = spacy.blank("en")
-        save_docs([example.reference for example in captions(nlp)], path / "pairs.spacy")
-        save_docs([example.reference for example in tagged_examples(nlp)], path / "ner.spacy")
-        for config, corpus, output, overrides in (
-            ("vokenizer.cfg", "pairs.spacy", "vokenizer", {LEARN_RATE: 0.01} | (vokenizer or {})),
-            ("visual_ner.cfg", "ner.spacy", "tagger", {LEARN_RATE: 0.005} | (tagger or {})),
-        ):
-            shared = {
-                "paths.pool": str(pool.path),
-                "paths.text_encoder": text_encoder,
-                "paths.train": str(path / corpus),
-                "paths.dev": str(path / corpus),
-                "training.max_steps": 60,
-                "training.eval_frequency": 20,
-            }
-            if output == "tagger":
-                shared["paths.vokenizer"] = str(path / "indexed")
-            train(CONFIGS / config, path / output, use_gpu=use_gpu, overrides=shared | overrides)
-            if output == "vokenizer":
-                matching = spacy.load(path / "vokenizer" / "model-best")
-                matching.get_pipe("voken_retriever").set_pool(pool)
-                matching.to_disk(path / "indexed")
-
-    return make
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.split("::")[0], len(order)))

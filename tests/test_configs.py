@@ -13,10 +13,9 @@ from spacy.cli.package import package
 from spacy.cli.train import train
 
 from spacy_vokens.images.pool import ImagePool
-from spacy_vokens.layers.image_features import ImageFeatures
-from spacy_vokens.metrics.ner import bio_tags
-
-from .conftest import CONFIGS, PICTURES
+from spacy_vokens.models.image_features import ImageFeatures
+from spacy_vokens.scoring.ner import bio_tags
+from tests.conftest import CONFIGS, IMAGES, LANG
 
 ROOT = CONFIGS.parent
 
@@ -35,10 +34,10 @@ def test_the_vokenizer_learns(trained: Path) -> None:
 
 
 def test_the_sourced_retriever_is_frozen_and_annotates(trained: Path) -> None:
-    nlp, indexed = spacy.load(trained / "tagger" / "model-best"), spacy.load(trained / "indexed")
+    nlp, source = (spacy.load(trained / name / "model-best") for name in ("tagger", "vokenizer"))
     assert nlp.pipe_names == ["voken_retriever", "transformer", "visual_ner"]
-    ours, theirs = (pipeline.get_pipe("voken_retriever") for pipeline in (nlp, indexed))
-    assert ours.index.id == theirs.index.id
+    ours, theirs = (pipeline.get_pipe("voken_retriever") for pipeline in (nlp, source))
+    assert ours.index.mark == theirs.index.mark
     for ref in ("tok2vec", "text_tower", "image_tower"):
         for our, their in zip(
             ours.model.get_ref(ref).walk(), theirs.model.get_ref(ref).walk(), strict=True
@@ -49,7 +48,7 @@ def test_the_sourced_retriever_is_frozen_and_annotates(trained: Path) -> None:
                     torch.testing.assert_close(value, state[name], rtol=0, atol=0)
     doc = nlp("anna in paris !")
     assert bio_tags(doc) == ["B-PER", "O", "B-LOC", "O"]
-    assert doc[0]._.voken in PICTURES
+    assert doc[0]._.voken in IMAGES
     assert 0 < doc[0]._.visual_gate < 1
 
 
@@ -67,9 +66,10 @@ def test_the_tagger_sees_vokens_in_training(
     train(
         CONFIGS / "visual_ner.cfg",
         overrides={
+            "nlp.lang": LANG,
             "paths.pool": str(pool.path),
             "paths.text_encoder": text_encoder,
-            "paths.vokenizer": str(trained / "indexed"),
+            "paths.vokenizer": str(trained / "vokenizer" / "model-best"),
             "paths.train": str(trained / "ner.spacy"),
             "paths.dev": str(trained / "ner.spacy"),
             "training.max_steps": 1,
@@ -92,7 +92,7 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
         create_wheel=False,
         silent=True,
     )
-    readme = (tmp_path / "en_vokener-0.1.0" / "README.md").read_text(encoding="utf-8")
+    readme = (tmp_path / f"{LANG}_vokener-0.1.0" / "README.md").read_text(encoding="utf-8")
     assert "VOKEN_R" not in readme
     for fact in (
         "demonstration",
@@ -104,20 +104,23 @@ def test_the_package_says_what_it_is(trained: Path, tmp_path: Path) -> None:
         "all-MiniLM-L6-v2",
     ):
         assert fact in readme
-    nlp = spacy.load(tmp_path / "en_vokener-0.1.0" / "en_vokener" / "en_vokener-0.1.0")
+    nlp = spacy.load(
+        tmp_path / f"{LANG}_vokener-0.1.0" / f"{LANG}_vokener" / f"{LANG}_vokener-0.1.0"
+    )
     assert nlp("anna in paris !").ents[0].label_ == "PER"
 
 
-def test_training_shows_the_pictures_and_spacys_loggers_go_on(
+def test_training_shows_the_images_and_spacys_loggers_go_on(
     trained: Path, pool: ImagePool, text_encoder: str, capsys: pytest.CaptureFixture
 ) -> None:
     """spacy-loggers' own chain, with a logger of its, beside the console's columns."""
     train(
         CONFIGS / "visual_ner.cfg",
         overrides={
+            "nlp.lang": LANG,
             "paths.pool": str(pool.path),
             "paths.text_encoder": text_encoder,
-            "paths.vokenizer": str(trained / "indexed"),
+            "paths.vokenizer": str(trained / "vokenizer" / "model-best"),
             "paths.train": str(trained / "ner.spacy"),
             "paths.dev": str(trained / "ner.spacy"),
             "training.max_steps": 2,
@@ -127,17 +130,17 @@ def test_training_shows_the_pictures_and_spacys_loggers_go_on(
                 "logger1": {"@loggers": "spacy.ConsoleLogger.v1"},
                 "logger2": {
                     "@loggers": "spacy.LookupLogger.v1",
-                    "patterns": ["^other_scores_gate"],
+                    "patterns": ["^other_scores_visual_gate"],
                 },
             },
         },
     )
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     (header,) = (line for line in lines if line[:2] == ["E", "#"])
-    # From the end, since the names of the losses are two words each.
+    # From the end, since the names of the losses are two words each. spaCy shortens long names.
     rows = [line for line in lines if len(line) == len(header) - 2 and line[0] == "0"]
     assert rows
-    for name in ("VOKENS", "GATE", "GATE_ENTS"):
+    for name in ("VOKEN_COVE...", "VISUAL_GATE", "VISUAL_GAT..."):
         values = [float(row[header.index(name) - len(header)]) for row in rows]
         assert all(0 <= value < 100 for value in values), name
-        assert any(values) or name == "GATE_ENTS", "in so few steps no entity may be found"
+        assert any(values) or name == "VISUAL_GAT...", "in so few steps no entity may be found"

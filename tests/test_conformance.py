@@ -14,16 +14,15 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_vokens.extensions import get_token_values
-from spacy_vokens.metrics.ner import bio_tags
+from spacy_vokens.attributes import get_token_values
+from spacy_vokens.scoring.ner import bio_tags
+from tests.conftest import IMAGES, LANG
+from tests.test_registry import PUBLIC, TOK2VEC
 
-from .conftest import PICTURES
-from .test_registry import PUBLIC, TOK2VEC
-
-FUSIONS = sorted(PUBLIC["thinc_layers"])
-LOSSES = sorted(PUBLIC["thinc_losses"])
+FUSIONS = sorted(PUBLIC["spacy_voken_fusions"])
+LOSSES = sorted(PUBLIC["spacy_voken_losses"])
 GOLD = {"anna in paris !": ["B-PER", "O", "B-LOC", "O"], "the red dog": ["O", "O", "O"]}
-TEXTS = [*GOLD, "", "Hi", *(f"a {picture} !" for picture in PICTURES)]
+TEXTS = [*GOLD, "", "Hi", *(f"a {image} !" for image in IMAGES)]
 Make = Callable[..., Language]
 
 
@@ -40,11 +39,11 @@ def nlp(
     if request.param in FUSIONS:
         return make_tagger(request.param, steps=60)
     if request.param in LOSSES:
-        return make_vokenizer(steps=60, model=model | {"loss": {"@losses": request.param}})
+        return make_vokenizer(steps=60, model=model | {"loss": {"@voken_losses": request.param}})
     if request.param == "matcher's tok2vec":
         return make_vokenizer(steps=60, model=model | {"tok2vec": TOK2VEC})
-    nlp = spacy.blank("en")
-    no_fusion = {"@layers": "spacy-vokens.NoFusion.v1"}
+    nlp = spacy.blank(LANG)
+    no_fusion = {"@voken_fusions": "spacy-vokens.NoFusion.v1"}
     nlp.add_pipe("visual_ner", config={"model": {"tok2vec": TOK2VEC, "fusion": no_fusion}})
     examples = tagged_examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
@@ -66,14 +65,14 @@ def promises(config: Any) -> Iterator[str]:
 
 
 def test_every_public_architecture_is_among_them(retriever_config: dict) -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("voken_retriever", config=retriever_config)
     nlp.add_pipe("visual_ner")
     assert {*promises(nlp.config["components"])} >= PUBLIC["spacy_architectures"]
 
 
 def test_not_initialized(nlp: Language) -> None:
-    blank = spacy.blank("en", config=nlp.config)
+    blank = spacy.blank(LANG, config=nlp.config)
     pipe = blank.get_pipe(blank.pipe_names[-1])
     with pytest.raises(ValueError, match="E109|has no index"):
         pipe(blank.make_doc("anna"))
@@ -84,7 +83,7 @@ def test_overfits(nlp: Language) -> None:
         assert {text: bio_tags(nlp(text)) for text in GOLD} == GOLD
         assert nlp.pipe_labels["visual_ner"] == ["LOC", "PER"]
     else:
-        assert [nlp(f"a {picture} !")[1]._.voken for picture in PICTURES] == list(PICTURES)
+        assert [nlp(f"a {image} !")[1]._.voken for image in IMAGES] == list(IMAGES)
         assert nlp.pipe_labels == {"voken_retriever": []}
 
 
@@ -93,7 +92,7 @@ def test_reloads(nlp: Language, tmp_path: Path) -> None:
     nlp.to_disk(tmp_path)
     for other in (
         spacy.load(tmp_path),
-        spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes()),
+        spacy.blank(LANG, config=nlp.config).from_bytes(nlp.to_bytes()),
     ):
         assert [found(doc) for doc in other.pipe(TEXTS)] == expected
 

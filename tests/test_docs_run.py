@@ -1,4 +1,4 @@
-"""What the pages show runs: Python blocks on tiny pipelines, command lines against the commands."""
+"""The pages' Python blocks run on tiny pipelines; their command lines fit the commands."""
 
 from __future__ import annotations
 
@@ -22,21 +22,26 @@ from spacy.util import load_config
 from weasel.util import load_project_config
 
 import spacy_vokens.cli  # noqa: F401  (adds its commands to spaCy's)
+from research.__main__ import app as research_app
+from tests.conftest import LANG
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "research/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-# Whatever click typer builds on: its own, or the package.
+# typer may come with its own copy of click.
 UsageError = typer.BadParameter.__mro__[1]
 MISSING = re.compile(r"(file|dir|directory|path) '(.+?)' does not exist", re.IGNORECASE)
-# Stands right before a block that is not tested, and says why.
+# Right before a block that is not tested; it says why.
 NOT_TESTED = re.compile(r"<!-- not tested: (.+) -->\n$")
 N_NOT_TESTED = 0
 SENTENCE = "Anna watched the football at Turkey Lake with a turkey sandwich"
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of a page that are to be tested."""
+    """Return the code blocks of a page that are to be tested."""
     text = page.read_text(encoding="utf-8")
     return [
         "\n".join(line.removeprefix(found[1]) for line in found[3].split("\n"))
@@ -57,7 +62,7 @@ def test_the_blocks_that_are_not_tested_are_counted() -> None:
     left_out = [
         (page, found[0])
         for page in PAGES
-        for found in re.finditer(r"<!-- not tested: .+ -->", page.read_text(encoding="utf-8"))
+        for found in re.finditer(r"(?m)^ *<!-- not tested: .+ -->$", page.read_text("utf-8"))
     ]
     assert len(left_out) == N_NOT_TESTED, left_out
 
@@ -79,7 +84,7 @@ def vokener_path(
     make_tagger: Callable[..., Language],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A tiny pipeline in the place of `en_vokener`, which finds entities in everything."""
+    """Save a tiny pipeline that replaces `en_vokener` and finds entities in everything."""
     path = tmp_path_factory.mktemp("docs") / "en_vokener"
     nlp = make_tagger("GatedFusion", steps=40, into=spacy.load(vokenizer_path))
     nlp.to_disk(path)
@@ -88,7 +93,7 @@ def vokener_path(
 
 @pytest.fixture
 def reader(vokener_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder of a reader of the docs, whose packages are tiny and whose windows stay shut."""
+    """Work in an empty folder, with tiny pipelines and without windows."""
     load = spacy.load
     ours = {"en_vokener", "my_vokener"}
     theirs = {"en_core_web_sm": False, "en_core_web_trf": True}
@@ -97,7 +102,7 @@ def reader(vokener_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         if name in ours:
             return load(vokener_path, **settings)
         if name in theirs:
-            nlp = spacy.blank("en")
+            nlp = spacy.blank(LANG)
             if theirs[str(name)]:
                 nlp.add_pipe("transformer", source=load(vokener_path))
             nlp.add_pipe("sentencizer")
@@ -105,7 +110,6 @@ def reader(vokener_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         return load(name, **settings)
 
     monkeypatch.setattr(spacy, "load", load_tiny)
-    monkeypatch.setattr(spacy.displacy, "serve", lambda docs, style: None)
     monkeypatch.setattr(Image.Image, "show", lambda self: None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -122,7 +126,7 @@ def test_python_blocks_run_in_order(page: Path, reader: Path) -> None:
 
 
 def command_lines(page: Path) -> Iterator[list[str]]:
-    """The commands of a page's bash blocks, word by word."""
+    """Yield the commands of a page's bash blocks, split into words."""
     for block in blocks(page, "bash"):
         joined = re.sub(r"\\\n\s*", " ", block)
         for line in joined.split("\n"):
@@ -140,11 +144,13 @@ def command_lines(page: Path) -> Iterator[list[str]]:
 
 
 def check(words: list[str]) -> None:
-    """Fail where a command has no such name, option, argument or variable."""
+    """Fail if there is no such command, option, argument or variable."""
     if words[:3] == ["python", "-m", "spacy"]:
         words = words[2:]
     if words[0] == "spacy":
         check_spacy(words[1:])
+    elif words[:3] == ["python", "-m", "research"]:
+        check_research(words[3:])
     elif words[0] == "python":
         assert words[1] == "-c" or (ROOT / words[1]).is_file(), words
     elif words[0] in ("pip", "pytest"):
@@ -155,7 +161,7 @@ def check(words: list[str]) -> None:
     elif "/" in words[0]:
         assert (ROOT / words[0]).is_file(), words
     else:
-        known = {"cp", "export", "mkdir", "mypy", "pre-commit", "ruff"}
+        known = {"cp", "export", "lint-imports", "mkdir", "mkdocs", "mypy", "pre-commit", "ruff"}
         assert words[0] in known, f"{words}: a command that this test does not know"
 
 
@@ -171,19 +177,29 @@ def check_extras(words: list[str]) -> None:
 def check_spacy(words: list[str]) -> None:
     if words[:2] == ["project", "run"]:
         check_project(words[2:])
-    command, names = typer.main.get_command(spacy_app), list(words)
-    while commands := getattr(command, "commands", None):
-        assert names, words
-        assert names[0] in commands, f"there is no {shlex.join(words)}"
-        command = commands[names.pop(0)]
+    command, names = find_command(typer.main.get_command(spacy_app), words)
     if words[0] == "vokens":
         check_options(command, names)
     if words[0] == "train":
         check_overrides(names)
 
 
+def check_research(words: list[str]) -> None:
+    check_options(*find_command(typer.main.get_command(research_app), words))
+
+
+def find_command(command: Any, words: list[str]) -> tuple[Any, list[str]]:
+    """Return the command that the first words name, and the other words."""
+    names = list(words)
+    while commands := getattr(command, "commands", None):
+        assert names, words
+        assert names[0] in commands, f"there is no {shlex.join(words)}"
+        command = commands[names.pop(0)]
+    return command, names
+
+
 def check_options(command: Any, words: list[str]) -> None:
-    """Parse as the command would; the files that it wants are made, in the working folder."""
+    """Parse as the command would. Files that it needs are made in the working folder."""
     while True:
         try:
             command.make_context(command.name, list(words))
@@ -244,7 +260,10 @@ def test_commands_take_what_the_page_gives_them(
         "python -m spacy vokens embroider a b",
         "python -m spacy vokens search en_vokener text --top 3",
         "python -m spacy vokens search en_vokener",
-        "python -m spacy vokens visualize a b --output c --only mistakes",
+        "python -m spacy vokens visualize a b c --only mistakes",
+        "python -m spacy vokens visualize a b --output c",
+        "python -m research report",
+        "python -m research paint a",
         "python -m spacy train configs/visual_ner.cfg --training.maximum 3",
         "python -m spacy project run everything",
         "python -m spacy project run all --vars.pixels 3",
@@ -273,11 +292,21 @@ def test_the_site_builds_and_loads_nothing_from_outside(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    html = (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
-    assert 'id="spacy_vokens.visualize.render.to_html"' in html
-    # The arguments of a docstring are a list.
-    assert "<li><strong>style</strong>" in html
-    for page in (tmp_path / "site").rglob("*.html"):
+    site = tmp_path / "site"
+    html = (site / "api.html").read_text(encoding="utf-8")
+    _, anchor, html = html.partition('id="spacy_vokens.visualize.render.to_html"')
+    assert anchor
+    # The arguments of a docstring are a list with their descriptions.
+    arguments = html.partition("Parameters:")[2].partition("Returns:")[0]
+    assert re.search(r"<li[^>]*>\s*<b><code>style</code></b>", arguments)
+    for page in site.rglob("*.html"):
         loaded = re.findall(r"<(?:script|img|link)[^>]+", page.read_text(encoding="utf-8"))
         assert not [tag for tag in loaded if "//" in tag.replace('rel="canonical"', "")], page
-    assert not list((tmp_path / "site").rglob("*.json.md"))
+    assert not list(site.rglob("*.json.md"))
+    # Pages and images from outside docs/ are there, and links to other files lead to GitHub.
+    assert (site / "research" / "results" / "tables" / "report.html").is_file()
+    assert list((site / "research").rglob("*.svg"))
+    security = (site / "security.html").read_text(encoding="utf-8")
+    assert re.search(r'href="https://github\.com/[\w./-]+/SECURITY\.md"', security)
+    design = (site / "design.html").read_text(encoding="utf-8")
+    assert 'href="CONTRIBUTING.html"' in design

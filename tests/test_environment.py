@@ -21,24 +21,26 @@ from typer.testing import CliRunner, Result
 import spacy_vokens
 from spacy_vokens.cli import app
 from spacy_vokens.corpus.docbin import save_docs
+from tests.conftest import LANG
 
 SOURCES = sorted(Path(spacy_vokens.__file__).parent.rglob("*.py"))
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
-# Runs `spacy vokens` for each part of the arguments, and the model that they end with.
+# Runs `spacy vokens` for each part of the arguments, then loads the model that is the last one.
 CHAIN = """
 import os, sys
 from itertools import groupby
 import torch
 from torch import nn
 from spacy_vokens.cli import app
+from spacy_vokens.identity import EncoderId
 from spacy_vokens.images.encoders import ImageEncoder, image_encoders
 
 @image_encoders.register("tiny")
 def two_pixels(model, weights):
     def transform(image):
         return torch.tensor([*image.resize((2, 1)).get_flattened_data()]).T.reshape(3, 1, 2) / 255
-    return ImageEncoder("tiny", nn.Flatten(), transform, 6, "1" * 64)
+    return ImageEncoder(EncoderId("tiny", "1" * 64), nn.Flatten(), transform, 6)
 
 if "ONE_CORE" in os.environ and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -57,11 +59,11 @@ COMMANDS = [
     ["index", "Vokenizer ß", "Bildersammlung ü", "Modell für Bilder"],
     ["vokenize", "Modell für Bilder", "Korpus ö", "Korpus mit Vokens"],
     ["search", "Modell für Bilder", "Ein schöner Hund"],
-    ["evaluate", "Modell für Bilder", "Korpus ö/dev.spacy", "--output", "Maße.json"],
-    ["table", "Maße.json", "--output", "Tabelle.md", "--title", "Größe"],
-    ["visualize", "Modell für Bilder", "Zeilen.txt", "-o", "Seite für alle.html"],
+    ["evaluate-retrieval", "Modell für Bilder", "Korpus ö/dev.spacy", "-o", "Maße.json"],
+    ["compare", "Maße.json", "--output", "Tabelle.md", "--title", "Größe"],
+    ["visualize", "Modell für Bilder", "Zeilen.txt", "Seite für alle.html"],
 ]
-PICTURES = {"Öl": "navy", "Straße": "gray", "Äpfel": "lime"}
+IMAGES = {"Öl": "navy", "Straße": "gray", "Äpfel": "lime"}
 # What is written, and where, while a pipeline is loaded and used.
 WRITTEN = """
 import json, os, sys
@@ -111,12 +113,12 @@ def write_inputs(tmp_path: Path, vokenizer: Language) -> Callable[..., Path]:
 
     def write(name: Callable[[str], str]) -> Path:
         folder = tmp_path / "Übung macht den Meister"
-        pictures = folder / name("Schöne Bilder")
-        pictures.mkdir(parents=True)
+        images = folder / name("Schöne Bilder")
+        images.mkdir(parents=True)
         lines = ["image\tsplit\tcaption"]
-        for picture, color in PICTURES.items():
-            Image.new("RGB", (8, 8), color).save(pictures / f"{name(picture)}.png")
-            lines.append(f"{name(picture)}.png\tdev\tein Bild für {picture}")
+        for image, color in IMAGES.items():
+            Image.new("RGB", (8, 8), color).save(images / f"{name(image)}.png")
+            lines.append(f"{name(image)}.png\tdev\tein Bild für {image}")
         (folder / name("Bildtexte ä.tsv")).write_text("\n".join(lines), encoding="utf-8")
         (folder / name("Sätze.txt")).write_text("IMGID:Öl\nKöln\tB-LOC\n", encoding="utf-8")
         (folder / "Zeilen.txt").write_text("Grüße aus Köln\n", encoding="utf-8")
@@ -153,7 +155,7 @@ def test_every_command_works(
     assert "Grüße" in (folder / name("Seite für alle.html")).read_text(encoding="utf-8")
     assert name("# Größe") in (folder / "Tabelle.md").read_text(encoding="utf-8")
     vokens = ast.literal_eval(result.stdout.decode("ascii", "replace").splitlines()[-1])
-    assert set(vokens[:2]) <= {name(picture) for picture in PICTURES}
+    assert set(vokens[:2]) <= {name(image) for image in IMAGES}
     # What was written aside has become the output.
     assert list(folder.rglob(".*")) == []
 
@@ -193,16 +195,22 @@ def test_loading_a_pipeline_writes_nothing(vokenizer_path: Path, tmp_path: Path)
 
 
 @no_gpu
-@pytest.mark.parametrize("command", ["vokenize", "evaluate", "embed-images", "experiment"])
+@pytest.mark.parametrize(
+    "command",
+    ["index", "vokenize", "evaluate", "evaluate-retrieval", "calibrate", "embed-images", "search"],
+)
 def test_a_gpu_that_is_not_there(command: str, vokenizer_path: Path, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
     corpus, output = tmp_path / "corpus.spacy", tmp_path / "output"
-    save_docs([spacy.blank("en")("a dog")], corpus)
+    save_docs([spacy.blank(LANG)("a dog")], corpus)
     arguments = {
         "vokenize": (vokenizer_path, corpus, output.with_suffix(".spacy")),
         "evaluate": (vokenizer_path, corpus, "--output", output),
         "embed-images": (tmp_path, output),
-        "experiment": (corpus, output),
+        "calibrate": (vokenizer_path, corpus, output),
+        "evaluate-retrieval": (vokenizer_path, corpus, "--output", output),
+        "search": (vokenizer_path, "a dog"),
+        "index": (vokenizer_path, tmp_path, output),
     }
     result = invoke(command, *arguments[command], "--gpu-id", 0)
     assert (result.exit_code, type(result.exception)) == (1, SystemExit)
@@ -248,4 +256,4 @@ def test_not_one_faiss(
     result = invoke("search", vokenizer_path, "a dog")
     assert (result.exit_code, type(result.exception)) == (1, SystemExit)
     assert message in words_of(result)
-    assert re.search(r"install one of 'spacy-vokens\[cpu\]' and '.*\[gpu\]'", words_of(result))
+    assert re.search(r"install 'spacy-vokens\[cpu\]' or '.*\[gpu\]'", words_of(result))

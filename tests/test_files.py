@@ -6,13 +6,22 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_np
 
 from spacy_vokens.files import (
     CHUNK_BYTES,
+    VokensError,
+    array_from_bytes,
+    array_to_bytes,
+    check_fields,
     check_replaceable,
     file_written_aside,
     folder_written_aside,
+    read_object,
     remove_folder,
     sha256_file,
     sole_writer,
@@ -167,9 +176,84 @@ def test_what_may_be_replaced(tmp_path: Path) -> None:
     check_replaceable(path, marker="meta", overwrite=False)
     (path / "meta").write_text("")
     check_replaceable(path, marker="meta", overwrite=True)
-    with pytest.raises(FileExistsError, match="is there already"):
+    with pytest.raises(FileExistsError, match="already exists"):
         check_replaceable(path, marker="meta", overwrite=False)
     with pytest.raises(FileExistsError, match="holds something else"):
         check_replaceable(path, marker="other", overwrite=True)
     with pytest.raises(FileExistsError, match="holds something else"):
         check_replaceable(path / "meta", marker="meta", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not a JSON file"),
+        ("[" * 100_000, "is not a JSON file"),
+        ("\x00", "is not a JSON file"),
+        ("[]", "must hold a JSON object"),
+    ],
+    ids=["cut", "deep", "binary", "list"],
+)
+def test_a_file_that_is_not_an_object(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(VokensError, match=rf"a\.json {message}"):
+        read_object(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "it must hold name, size"),
+        ({"name": "a"}, "it must hold name, size"),
+        ({"name": "a", "size": 1, "color": ""}, "it must hold name, size"),
+        ({"name": "a", "size": "1"}, "'size' must be int, found '1'"),
+    ],
+)
+def test_fields(value: object, message: str) -> None:
+    kinds = {"name": str, "size": int}
+    assert check_fields({"size": 1, "name": "a"}, kinds) == {"name": "a", "size": 1}
+    with pytest.raises(VokensError, match=message):
+        check_fields(value, kinds)
+
+
+ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)
+DATA = array_to_bytes(ARRAY)
+
+
+@given(st_np.arrays(np.float16, st_np.array_shapes(min_dims=2, max_dims=2, min_side=0)))
+def test_arrays_round_trip(array: np.ndarray) -> None:
+    loaded = array_from_bytes(array_to_bytes(array), dtype=np.float16, ndim=2)
+    np.testing.assert_array_equal(loaded, array)
+
+
+def claiming(shape: str) -> bytes:
+    return DATA.replace(b"(2, 3), }" + b" " * (len(shape) + 3 - 9), f"{shape}, }}".encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not an array"),
+        (DATA[:50], "not an array"),
+        (DATA[:-1], "23 bytes of values for an array of shape"),
+        (DATA + b"x", "25 bytes of values"),
+        (array_to_bytes(ARRAY.astype(np.float64)), "holds float64 of shape"),
+        (array_to_bytes(ARRAY.T), "holds float32 of shape"),
+        (array_to_bytes(ARRAY[0]), "not 2-d float32"),
+        (claiming("(99999999, 9999999999999)"), "24 bytes of values for an array of shape"),
+        (claiming(f"(0, {10**30})")[:-24], "Maximum allowed dimension|no array has the shape"),
+        (claiming("(-2, -3)"), "dimension"),
+    ],
+)
+def test_bytes_of_something_else_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        array_from_bytes(data, dtype=np.float32, ndim=2)
+
+
+@given(st.binary(max_size=200), st.integers(0, len(DATA)))
+def test_any_bytes_give_an_array_or_an_error(noise: bytes, position: int) -> None:
+    data = DATA[:position] + noise + DATA[position + len(noise) :]
+    try:
+        assert array_from_bytes(data, dtype=np.float32, ndim=2).nbytes <= len(data)
+    except ValueError:
+        assert data != DATA

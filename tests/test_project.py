@@ -12,6 +12,7 @@ from weasel.cli.document import MARKER_END, MARKER_START, project_document
 from weasel.util import load_project_config, parse_config_overrides
 
 ROOT = Path(__file__).parents[1]
+PAGE = "docs/reference/project.md"
 PROFILES = ("quickstart", "twitter2017", "twitter2015", "paper")
 
 
@@ -26,15 +27,15 @@ def options(script: str) -> dict[str, str]:
     return {word: value for word, value in follows.items() if re.match(r"--[\w.@-]+$", word)}
 
 
-def test_readme_holds_the_projects_documentation(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    copy = tmp_path / "README.md"
-    copy.write_text(readme, encoding="utf-8")
+def test_the_projects_page_is_up_to_date(tmp_path: Path) -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    copy = tmp_path / "project.md"
+    copy.write_text(page, encoding="utf-8")
     project_document(ROOT, copy)
-    assert MARKER_START.format(tag="WEASEL") in readme
-    assert MARKER_END.format(tag="WEASEL") in readme
-    assert copy.read_text(encoding="utf-8") == readme, (
-        "run 'python -m spacy project document --output README.md'"
+    assert MARKER_START.format(tag="WEASEL") in page
+    assert MARKER_END.format(tag="WEASEL") in page
+    assert copy.read_text(encoding="utf-8") == page, (
+        f"run 'python -m spacy project document --output {PAGE}'"
     )
 
 
@@ -101,23 +102,45 @@ def paper_steps(*, expected: str = "paper-steps", **variables: object) -> dict[s
     return {name: scripts[name] for name in project["workflows"][workflow]}
 
 
-def test_paper_indexes_the_training_pictures_only() -> None:
+def test_paper_indexes_the_training_images_only() -> None:
     steps = paper_steps()
     names = list(steps)
-    assert names.index("embed") < names.index("select-training-pictures") < names.index("index")
-    *_, pool, corpus, selected, _ = shlex.split(steps["select-training-pictures"])
+    assert names.index("embed") < names.index("select-training-images") < names.index("index")
+    *_, pool, corpus, selected, _ = shlex.split(steps["select-training-images"])
     assert corpus.endswith("pairs/train.spacy")
     assert selected != pool
-    assert shlex.split(steps["index"])[-2] == selected
+    *_, indexed_pool, indexed = shlex.split(steps["index"])
+    assert indexed_pool == selected
+    assert shlex.split(steps["vokenize"])[5] == indexed
+    for step in ("train-text-only", "train"):
+        assert options(steps[step])["--paths.vokenizer"] == indexed
     assert options(steps["train"])["--paths.pool"] == selected
-    # Retrieval is scored on pictures that the index has not, from the pool of all.
+    # Retrieval is scored on images outside the index, so from the pool of all images.
     assert options(steps["train-vokenizer"])["--paths.pool"] == pool
 
 
-def test_paper_takes_all_pictures_where_each_text_has_its_own() -> None:
-    steps = paper_steps(expected="steps", paper_steps="steps", paper_index_pool="paper")
-    assert "select-training-pictures" not in steps
+def test_paper_takes_all_images_where_each_text_has_its_own() -> None:
+    steps = paper_steps(
+        expected="steps",
+        paper_steps="steps",
+        paper_index_pool="paper",
+        paper_vokenizer="model-best",
+    )
+    assert not {"select-training-images", "index"} & steps.keys()
     assert options(steps["train"])["--paths.pool"] == shlex.split(steps["embed"])[6] == "pool/paper"
+
+
+@pytest.mark.parametrize("workflow", ["all", "steps", "vokenized"])
+def test_the_vokenizer_is_used_as_trained(project: dict, workflow: str) -> None:
+    """Without the step `index`, the pool that was trained on is the pool that is searched."""
+    steps = project["workflows"][workflow]
+    assert "index" not in steps
+    scripts = {c["name"]: c["script"][0] for c in project["commands"]}
+    vokenizer = options(scripts["train-vokenizer"])
+    trained = f"{vokenizer['--output']}/model-best"
+    assert shlex.split(scripts["vokenize"])[5] == trained
+    assert options(scripts["train"])["--paths.vokenizer"] == trained
+    assert options(scripts["train"])["--paths.pool"] == vokenizer["--paths.pool"]
 
 
 @pytest.mark.parametrize("exclude", [False, True])

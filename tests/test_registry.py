@@ -15,8 +15,9 @@ from thinc.api import Model, Optimizer
 from torch import nn
 from typer import Typer
 
-from spacy_vokens.corpus.readers import Corpus
+from spacy_vokens.corpus.reader import Corpus
 from spacy_vokens.images.encoders import image_encoders
+from tests.conftest import LANG
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,13 +37,13 @@ PUBLIC = {
     "spacy_displacy_colors": {"spacy_vokens"},
     "spacy_factories": {"given_image", "visual_ner", "voken_retriever"},
     "spacy_readers": {"spacy-vokens.Corpus.v1"},
-    "spacy_scorers": {"spacy-vokens.TagScorer.v1"},
-    "thinc_layers": {
+    "spacy_scorers": {"spacy-vokens.visual_ner_scorer.v1", "spacy-vokens.voken_scorer.v1"},
+    "spacy_voken_fusions": {
         "spacy-vokens.GatedFusion.v1",
         "spacy-vokens.NoFusion.v1",
         "spacy-vokens.VisualAttention.v1",
     },
-    "thinc_losses": {"spacy-vokens.Hinge.v1", "spacy-vokens.InfoNCE.v1"},
+    "spacy_voken_losses": {"spacy-vokens.Hinge.v1", "spacy-vokens.InfoNCE.v1"},
     "thinc_optimizers": {"spacy-vokens.GroupedAdam.v1"},
 }
 NAMES = [(group, name) for group, names in PUBLIC.items() for name in sorted(names)]
@@ -61,20 +62,21 @@ TOK2VEC = {
 MAKES: dict[tuple[str, str], tuple[type, dict[str, Any]]] = {
     ("architectures", "spacy-vokens.CrossModalMatching.v1"): (
         Model,
-        {"tok2vec": TOK2VEC, "loss": {"@losses": "spacy-vokens.Hinge.v1"}},
+        {"tok2vec": TOK2VEC, "loss": {"@voken_losses": "spacy-vokens.Hinge.v1"}},
     ),
     ("architectures", "spacy-vokens.FrozenTok2Vec.v1"): (Model, {"tok2vec": TOK2VEC}),
     ("architectures", "spacy-vokens.VisualTagger.v1"): (
         Model,
-        {"tok2vec": TOK2VEC, "fusion": {"@layers": "spacy-vokens.GatedFusion.v1"}},
+        {"tok2vec": TOK2VEC, "fusion": {"@voken_fusions": "spacy-vokens.GatedFusion.v1"}},
     ),
     ("readers", "spacy-vokens.Corpus.v1"): (Corpus, {"path": "corpus/train.spacy"}),
-    ("scorers", "spacy-vokens.TagScorer.v1"): (object, {}),
-    ("layers", "spacy-vokens.GatedFusion.v1"): (nn.Module, {}),
-    ("layers", "spacy-vokens.NoFusion.v1"): (nn.Module, {}),
-    ("layers", "spacy-vokens.VisualAttention.v1"): (nn.Module, {}),
-    ("losses", "spacy-vokens.Hinge.v1"): (nn.Module, {}),
-    ("losses", "spacy-vokens.InfoNCE.v1"): (nn.Module, {}),
+    ("scorers", "spacy-vokens.visual_ner_scorer.v1"): (object, {}),
+    ("scorers", "spacy-vokens.voken_scorer.v1"): (object, {}),
+    ("voken_fusions", "spacy-vokens.GatedFusion.v1"): (nn.Module, {}),
+    ("voken_fusions", "spacy-vokens.NoFusion.v1"): (nn.Module, {}),
+    ("voken_fusions", "spacy-vokens.VisualAttention.v1"): (nn.Module, {}),
+    ("voken_losses", "spacy-vokens.Hinge.v1"): (nn.Module, {}),
+    ("voken_losses", "spacy-vokens.InfoNCE.v1"): (nn.Module, {}),
     ("optimizers", "spacy-vokens.GroupedAdam.v1"): (
         Optimizer,
         {"learn_rate": 0.001, "lr_scales": {"encoder.": 0.1}, "no_decay": ["bias"]},
@@ -97,7 +99,7 @@ def test_every_entry_point_is_installed_and_found_by_its_registry(group: str, na
     assert installed.value == declared()[group][name]
     if group == "spacy_factories":
         # Making a pipeline is what loads these.
-        assert spacy.blank("en").has_factory(name)
+        assert spacy.blank(LANG).has_factory(name)
     else:
         assert registry.get(group.partition("_")[2], name) is installed.load()
 
@@ -126,7 +128,7 @@ def test_a_config_with_an_unknown_argument_is_refused(kind: str, name: str) -> N
 
 @pytest.mark.parametrize("name", sorted(PUBLIC["spacy_factories"]))
 def test_component_is_found_and_made_from_its_defaults(name: str) -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe(name)
     assert nlp.pipe_names == [name]
     # Else a weight would dilute the score of the pipeline that it is put into.

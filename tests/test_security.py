@@ -1,4 +1,4 @@
-"""What `docs/security.md` promises of the code as a whole."""
+"""What `docs/security.md` promises about the code as a whole."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import spacy_vokens
 PACKAGE = Path(spacy_vokens.__file__).parent
 ROOT = PACKAGE.parent
 SOURCES = {
-    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-    for path in PACKAGE.rglob("*.py")
+    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for folder in (PACKAGE, ROOT / "research")
+    for path in folder.rglob("*.py")
 }
 # Modules that run what they read, start programs, or unpack archives.
 DANGEROUS_MODULES = {
@@ -29,14 +30,14 @@ DANGEROUS_CALLS = {
     *("faiss.read_index", "faiss.deserialize_index", "torch.hub.load", "srsly.read_yaml"),
     *("srsly.pickle_loads", "srsly.yaml_loads"),
 }
-# Calls that are safe with this argument only.
+# Calls that are safe only with this argument.
 SAFE_ONLY_WITH = {
     "np.load": "allow_pickle=False",
     "np.save": "allow_pickle=False",
     "torch.load": "weights_only=True",
     "get_state_dict": "weights_only=True",
 }
-# The first versions without the known holes; see the table of `docs/security.md`.
+# The first versions without known vulnerabilities; see the table in `docs/security.md`.
 FIXED_IN = {
     "torch": "2.10",
     "pillow": "12.3",
@@ -84,27 +85,27 @@ def test_dangers_are_found(source: str) -> None:
     assert list(find_dangers(ast.parse(source)))
 
 
-# Experiments run their cells, and git, and the app runs Streamlit, as lists of arguments without a
-# shell; a grid is written by who runs it, and srsly's YAML refuses tags that make objects.
+# The app runs Streamlit, and research runs its cells and git, without a shell.
+# A plan of research is written by the person who runs it, and srsly's YAML creates no objects.
 STATED = {
-    "cli/run_app.py": {"subprocess"},
-    "cli/experiment.py": {"subprocess"},
-    "experiments/cell.py": {"subprocess"},
-    "experiments/grid.py": {"srsly.read_yaml"},
+    "spacy_vokens/cli/serve.py": {"subprocess"},
+    "research/grid.py": {"srsly.read_yaml"},
+    "research/processes.py": {"subprocess"},
+    "research/run_cell.py": {"subprocess"},
 }
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_package_runs_nothing_that_it_reads(name: str) -> None:
+def test_nothing_that_is_read_is_run(name: str) -> None:
     assert set(find_dangers(SOURCES[name])) == STATED.get(name, set())
 
 
-def test_pictures_are_opened_in_one_place_only() -> None:
+def test_images_are_opened_in_one_place_only() -> None:
     opening = [name for name, tree in SOURCES.items() if "Image.open(" in ast.unparse(tree)]
-    assert opening == ["images/decode.py"]
+    assert opening == ["spacy_vokens/images/decode.py"]
 
 
-def test_dependencies_begin_above_the_known_holes() -> None:
+def test_dependencies_exclude_versions_with_known_vulnerabilities() -> None:
     tomllib = pytest.importorskip("tomllib", reason="new in Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]

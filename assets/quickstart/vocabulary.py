@@ -1,4 +1,4 @@
-"""Read the hand-written words of the captions, source/captions.txt."""
+"""Read the hand-written words of the captions from source/captions.txt."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ SEXES = ("person", "woman", "man")
 
 @dataclass(frozen=True)
 class Thing:
-    """What the captions say of one picture.
+    """What the captions say about an image.
 
-    name: the picture's name.
-    phrase: what the captions call it, with its article: "a turkey", "the Netherlands".
-    does: what it does, clauses for templates with {does}.
-    motif: the same for the pictures that show the same thing, such as a woman and a man running.
+    Attributes:
+        name: The image's name.
+        phrase: What the captions call it, with its article: "a turkey", "the Netherlands".
+        does: What it does: clauses for templates with {does}.
+        motif: What it shows; the same for, say, a woman and a man running.
     """
 
     name: str
@@ -29,13 +30,14 @@ class Thing:
 
 @dataclass
 class Group:
-    """Pictures of one kind, and sentences about them.
+    """Images of one kind, and sentences about them.
 
-    name: the group's name.
-    templates: sentences with {a}, {A}, {the}, {bare}, {does} or {Does} in them; none where the
-        group's pictures have no captions.
-    things: its pictures.
-    as_phrase: what a woman is called where the pictures come three times, or "".
+    Attributes:
+        name: The group's name.
+        templates: Sentences with {a}, {A}, {the}, {The}, {bare}, {does} or {Does}; none if the
+            group's images have no captions.
+        things: Its images.
+        as_phrase: What a woman is called if each image exists as person, woman and man, or "".
     """
 
     name: str
@@ -45,9 +47,10 @@ class Group:
 
 
 def read_groups(path: Path = SOURCE / "captions.txt") -> list[Group]:
-    """Read the groups, in the file's order.
+    """Read the groups in the order of the file.
 
-    raises ValueError: naming file and line, where a picture stands before any group, or twice.
+    Raises:
+        ValueError: If an image is listed before any group, or twice.
     """
     groups: list[Group] = []
     seen: set[str] = set()
@@ -58,7 +61,7 @@ def read_groups(path: Path = SOURCE / "captions.txt") -> list[Group]:
             groups.append(Group(line.removeprefix("== ")))
             continue
         if not groups:
-            raise ValueError(f"{path}, line {number}: {line!r} stands before the first '== GROUP'.")
+            raise ValueError(f"{path}, line {number}: {line!r} comes before the first '== GROUP'.")
         if line.startswith("> "):
             groups[-1].templates.append(line.removeprefix("> "))
         elif line.startswith("as: "):
@@ -66,14 +69,14 @@ def read_groups(path: Path = SOURCE / "captions.txt") -> list[Group]:
         else:
             for thing in _read_things(line, groups[-1].as_phrase):
                 if thing.name in seen:
-                    raise ValueError(f"{path}, line {number}: {thing.name!r} stands there twice.")
+                    raise ValueError(f"{path}, line {number}: {thing.name!r} is listed twice.")
                 seen.add(thing.name)
                 groups[-1].things.append(thing)
     return groups
 
 
 def fill(template: str, phrase: str, does: str = "") -> str:
-    """Put a phrase and a clause into a template; the sentence starts with a capital."""
+    """Fill a phrase and a clause into a template."""
     bare = re.sub(r"^(an?|the) ", "", phrase)
     the = f"the {bare}"
     values = {"a": phrase, "A": _capital(phrase), "the": the, "The": _capital(the), "bare": bare}

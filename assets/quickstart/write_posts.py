@@ -10,7 +10,7 @@ from pathlib import Path
 import spacy
 import typer
 from spacy.language import Language
-from tables import HERE, SOURCE, draw, picture_ids, read_pictures, write_text
+from tables import HERE, SOURCE, draw, image_ids, read_images, write_text
 
 SIZES = {"train": 620, "valid": 150, "test": 150}
 
@@ -21,10 +21,11 @@ ENTITY = re.compile(r"\[(?P<type>PER|LOC|ORG|MISC) (?P<words>[^\]]+)\]")
 
 @dataclass
 class NameList:
-    """The names that may fill a slot; all are used about equally often.
+    """The names that can fill a slot. All are used about equally often.
 
-    type: their entity type.
-    names: the names.
+    Attributes:
+        type: Their entity type.
+        names: The names.
     """
 
     type: str
@@ -32,7 +33,7 @@ class NameList:
     _taken: int = 0
 
     def take(self, *, unlike: str) -> str:
-        """Give the next name that does not stand in the text `unlike`."""
+        """Return the next name that does not occur in the text `unlike`."""
         while True:
             name = self.names[self._taken % len(self.names)]
             self._taken += 1
@@ -42,10 +43,11 @@ class NameList:
 
 @dataclass
 class Source:
-    """One file of hand-written posts.
+    """A file of hand-written posts.
 
-    lists: the names by slot.
-    lines: the sentences and patterns, each with the names of pictures that may have come with it.
+    Attributes:
+        lists: The names by slot.
+        lines: The sentences and patterns, each with the names of images that fit it.
     """
 
     lists: dict[str, NameList] = field(default_factory=dict)
@@ -53,7 +55,7 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """Read a file of posts; its head says how it is written."""
+    """Read a file of posts. The comment at its top describes the format."""
     source = Source()
     topic: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -65,25 +67,25 @@ def read_source(path: Path) -> Source:
         elif line.startswith("== "):
             topic = line.partition(": ")[2].split(", ")
         else:
-            post, _, picture = line.partition(" :: ")
-            source.lines.append((post, [picture] if picture else topic))
+            post, _, image = line.partition(" :: ")
+            source.lines.append((post, [image] if image else topic))
     return source
 
 
 def posts(source: Source, size: int) -> Iterator[tuple[str, str]]:
-    """Yield `size` posts with their entities marked, and each with a picture's name.
+    """Yield `size` posts with marked entities, each with the name of an image.
 
-    A sentence without slots comes once, a pattern in each round until there are enough.
+    A sentence without slots is used once. A pattern is used in each round until there are enough.
     """
     seen: set[str] = set()
     round_number = 0
     while True:
-        for line, pictures in source.lines:
+        for line, images in source.lines:
             post = _fill(line, source.lists, round_number)
             if post in seen:
                 continue
             seen.add(post)
-            yield post, min(pictures, key=lambda picture: draw(post, picture))
+            yield post, min(images, key=lambda image: draw(post, image))
             if len(seen) == size:
                 return
         round_number += 1
@@ -94,7 +96,7 @@ def _fill(line: str, lists: dict[str, NameList], round_number: int) -> str:
     while match := SLOT.search(post):
         names = lists[match["slot"]]
         name = names.take(unlike=post)
-        # The article is no part of the name.
+        # The article is not part of the name.
         marked = f"[{names.type} {name.removeprefix('the ')}]"
         article = "the " if name.startswith("the ") else ""
         post = f"{post[: match.start()]}{article}{marked}{post[match.end() :]}"
@@ -103,11 +105,17 @@ def _fill(line: str, lists: dict[str, NameList], round_number: int) -> str:
 
 
 def to_conll(post: str, image_id: str, nlp: Language) -> str:
-    """Cut a marked post into tokens with BIO tags, under the line that names its picture.
+    """Convert a marked post to tokens with BIO tags, after a line with its image id.
 
-    The tokens are spaCy's, so that the trained pipeline meets the same ones in raw text.
+    The tokens are spaCy's, so that the trained pipeline sees the same tokens in raw text.
 
-    raises ValueError: where an entity does not start or end with a token.
+    Args:
+        post: The post, with entities marked as "[TYPE words]".
+        image_id: The id of its image.
+        nlp: The pipeline that tokenizes it.
+
+    Raises:
+        ValueError: If an entity does not start and end at token boundaries.
     """
     text = ""
     spans = []
@@ -120,7 +128,7 @@ def to_conll(post: str, image_id: str, nlp: Language) -> str:
     doc = nlp.make_doc(text + post[end:])
     entities = [doc.char_span(start, stop, label) for start, stop, label in spans]
     if None in entities:
-        raise ValueError(f"{post!r}: spaCy's tokens do not keep these entities apart: {list(doc)}.")
+        raise ValueError(f"{post!r}: an entity does not start and end at the tokens {list(doc)}.")
     doc.set_ents([entity for entity in entities if entity is not None])
     lines = [
         f"{token.text}\t{token.ent_iob_}{'-' if token.ent_type_ else ''}{token.ent_type_}"
@@ -131,13 +139,13 @@ def to_conll(post: str, image_id: str, nlp: Language) -> str:
 
 
 def main(out: Path = HERE) -> None:
-    """Write train.txt, valid.txt and test.txt into the folder OUT."""
+    """Write train.txt, valid.txt and test.txt to the folder OUT."""
     nlp = spacy.blank("en")
-    ids = picture_ids(read_pictures())
+    ids = image_ids(read_images())
     for split, size in SIZES.items():
         source = read_source(SOURCE / f"posts-{split}.txt")
         drawn = sorted(posts(source, size), key=lambda pair: draw(split, pair[0]))
-        blocks = [to_conll(post, ids[picture], nlp) for post, picture in drawn]
+        blocks = [to_conll(post, ids[image], nlp) for post, image in drawn]
         write_text(out / f"{split}.txt", "\n".join(blocks))
 
 

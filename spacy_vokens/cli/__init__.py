@@ -1,61 +1,68 @@
-"""`spacy vokens`: the commands. spaCy imports this module with every command of its own, so nothing
-heavy may be imported at the top of any module here."""
+"""The `spacy vokens` commands.
+
+spaCy imports this package with every command of its own, so its modules import nothing heavy at the
+top. A command parses its arguments, calls one function of the package and prints what it returns.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 
 from spacy.cli._util import app as spacy_app
 from typer import Typer
 from wasabi import msg
 
-from .calibrate import calibrate
-from .card import card
-from .convert import convert
-from .debug_data import debug_data
-from .embed_images import embed_images
-from .evaluate import evaluate
-from .experiment import experiment
-from .explain import explain
-from .index import index
-from .pool_map import pool_map
-from .report import report
-from .run_app import run_app
-from .search import search
-from .select_images import select_images
-from .shrink import shrink
-from .table import table
-from .visualize import visualize
-from .vokenize import vokenize
+from .data import convert_cli, debug_data_cli, embed_images_cli, select_images_cli, vokenize_cli
+from .inspect import explain_cli, map_pool_cli, search_cli, visualize_cli
+from .pipeline import (
+    calibrate_cli,
+    compare_cli,
+    evaluate_cli,
+    evaluate_retrieval_cli,
+    index_cli,
+    shrink_cli,
+    write_card_cli,
+)
+from .serve import serve_cli
 
-app = Typer(name="vokens", no_args_is_help=True, help="Ground words in pictures.")
-for command in (
-    convert,
-    embed_images,
-    select_images,
-    index,
-    vokenize,
-    debug_data,
-    search,
-    evaluate,
-    calibrate,
-    table,
-    experiment,
-    report,
-    visualize,
-    explain,
-    pool_map,
-    shrink,
-    card,
-):
-    app.command(command.__name__.replace("_", "-"))(command)
-app.command("app")(run_app)
+# The panels of `spacy vokens --help`.
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Data": {
+        "convert": convert_cli,
+        "embed-images": embed_images_cli,
+        "select-images": select_images_cli,
+        "vokenize": vokenize_cli,
+        "debug-data": debug_data_cli,
+    },
+    "Pipeline": {
+        "index": index_cli,
+        "evaluate": evaluate_cli,
+        "evaluate-retrieval": evaluate_retrieval_cli,
+        "compare": compare_cli,
+        "calibrate": calibrate_cli,
+        "shrink": shrink_cli,
+        "write-card": write_card_cli,
+    },
+    "Look inside": {
+        "search": search_cli,
+        "explain": explain_cli,
+        "visualize": visualize_cli,
+        "map-pool": map_pool_cli,
+        "serve": serve_cli,
+    },
+}
+
+app = Typer(name="vokens", no_args_is_help=True, help="Ground words in images.")
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
 
 
 @app.callback()
-def see_to_the_encoding() -> None:
-    """Print names that the terminal cannot show; refuse arguments that Python cannot read."""
+def check_encoding() -> None:
+    """Escape names that the terminal cannot show; refuse arguments that Python could not decode."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     for argument in sys.argv[1:]:

@@ -1,0 +1,1 @@
+"""Corpora of documents and captions: reading, converting, vokenizing and loading for training."""

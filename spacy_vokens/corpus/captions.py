@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import VokensError
 from .lines import check_image_id, quote, read_lines
 
 HEADER = ("image", "split", "caption")
@@ -15,11 +16,12 @@ HEADER = ("image", "split", "caption")
 
 @dataclass(frozen=True)
 class Caption:
-    """One row of a captions table.
+    """One row of a caption table.
 
-    image: file name of the picture, as the table has it.
-    split: the part of the data that the row belongs to, for instance "train".
-    text: the caption, without white space around it.
+    Attributes:
+        image: File name of the image, as written in the table.
+        split: The split that the row belongs to, for instance "train".
+        text: The caption, without white space around it.
     """
 
     image: str
@@ -30,22 +32,29 @@ class Caption:
 def read_captions(path: Path, *, max_captions: int | None = None) -> Iterator[Caption]:
     """Yield the captions of a table.
 
-    The first line names the columns `image<TAB>split<TAB>caption`; every other line is a caption.
-    Empty lines are passed over.
+    The first line is the header `image<TAB>split<TAB>caption`; every other line is a caption.
+    Empty lines are skipped.
 
-    path: a UTF-8 file (a byte order mark is accepted).
-    max_captions: keep that many captions of every image, the first ones. Defaults to all.
-    raises ValueError: naming the file, the line and its content, where the header is another,
-        where a line has not three filled columns, where a split is not made of letters, digits,
-        `-` and `_`, or where an image can be in no pool; where the table has no caption; or as
-        `read_lines` does.
+    Args:
+        path: A UTF-8 file (a byte order mark is accepted).
+        max_captions: Keep only the first captions of every image, up to this number. Defaults to
+            all.
+
+    Yields:
+        The captions, in the order of the file.
+
+    Raises:
+        VokensError: If the header is different, a line does not have three non-empty columns, a
+            split is not made of letters, digits, `-` and `_`, no pool can contain an image of that
+            name, the table has no captions, or the file is not valid text. The message names the
+            file, the line and what was found.
     """
     n_captions: Counter[str] = Counter()
     lines = read_lines(path)
     _, header = next(lines, (1, ""))
     if tuple(header.split("\t")) != HEADER:
         expected = "<TAB>".join(HEADER)
-        raise ValueError(f"{path}, line 1: expected the header {expected}, found {quote(header)}.")
+        raise VokensError(f"{path}, line 1: expected the header {expected}, found {quote(header)}.")
     for number, line in lines:
         if not line.strip():
             continue
@@ -54,20 +63,20 @@ def read_captions(path: Path, *, max_captions: int | None = None) -> Iterator[Ca
         if max_captions is None or n_captions[caption.image] <= max_captions:
             yield caption
     if not n_captions:
-        raise ValueError(f"{path} holds no caption below its header.")
+        raise VokensError(f"{path} has no captions below its header.")
 
 
 def _parse_row(line: str, path: Path, number: int) -> Caption:
     columns = [column.strip() for column in line.split("\t")]
     if len(columns) != len(HEADER) or not all(columns):
-        raise ValueError(
+        raise VokensError(
             f"{path}, line {number}: expected 'image<TAB>split<TAB>caption', found {quote(line)}."
         )
     caption = Caption(*columns)
     if not re.fullmatch(r"[\w-]+", caption.split):
-        raise ValueError(
-            f"{path}, line {number}: the split {quote(caption.split)} names an output file, so it "
-            "must be made of letters, digits, '-' and '_'."
+        raise VokensError(
+            f"{path}, line {number}: the split {quote(caption.split)} names an output file, so use "
+            "only letters, digits, '-' and '_'."
         )
     check_image_id(caption.image, path, number)
     return caption

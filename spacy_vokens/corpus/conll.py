@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import VokensError
+from ..scoring.ner import split_tag
 from .lines import check_image_id, quote, read_lines
 
 IMAGE_ID_PREFIX = "IMGID:"
@@ -16,9 +18,10 @@ IMAGE_ID_PREFIX = "IMGID:"
 class TaggedSentence:
     """One sentence of a CoNLL file.
 
-    words: the tokens, as the file has them.
-    tags: one BIO tag a token, as the file has them (they may be ill-formed).
-    image_id: what stood after `IMGID:`, or None.
+    Attributes:
+        words: The tokens, as written in the file.
+        tags: One BIO tag per token, as written in the file (they may be ill-formed).
+        image_id: The text after `IMGID:`, or None.
     """
 
     words: tuple[str, ...]
@@ -29,15 +32,22 @@ class TaggedSentence:
 def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterator[TaggedSentence]:
     """Yield the sentences of a CoNLL file.
 
-    A sentence is a block of `word<TAB>tag` lines (or space-separated ones), ended by an empty
-    line; of more columns the first and the last are read. An `IMGID:<id>` line starts a new
-    sentence and names its picture, where an id is there. `-DOCSTART-` lines are passed over.
+    A sentence is a block of `word<TAB>tag` lines (or space-separated ones) that ends at an empty
+    line. If there are more columns, the first and the last are read. An `IMGID:<id>` line starts a
+    new sentence and names its image; the id may be left out. `-DOCSTART-` lines are skipped.
 
-    path: a UTF-8 file (a byte order mark is accepted).
-    rename: entity types to rename, for instance {"OTHER": "MISC"}.
-    raises ValueError: naming the file, the line and its content, where a line has no tag or a tag
-        is neither `O` nor `B-`/`I-` followed by a type, where a picture has no words before the
-        next one, or can be in no pool; where the file has no sentence; or as `read_lines` does.
+    Args:
+        path: A UTF-8 file (a byte order mark is accepted).
+        rename: Entity types to rename, for instance {"OTHER": "MISC"}.
+
+    Yields:
+        The sentences, in the order of the file.
+
+    Raises:
+        VokensError: If a line has no tag, a tag is neither `O` nor `B-`/`I-` followed by a type,
+            an image has no words before the next one, no pool can contain an image of that name,
+            the file has no sentences, or the file is not valid text. The message names the file,
+            the line and what was found.
     """
     rename = rename or {}
     words: list[str] = []
@@ -45,17 +55,17 @@ def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterat
     image_id: str | None = None
     n_sentences = 0
     for number, line in read_lines(path):
-        starts_picture = line.startswith(IMAGE_ID_PREFIX)
-        if not line.strip(" \t") or starts_picture or line.startswith("-DOCSTART-"):
+        starts_image = line.startswith(IMAGE_ID_PREFIX)
+        if not line.strip(" \t") or starts_image or line.startswith("-DOCSTART-"):
             if words:
                 yield TaggedSentence(tuple(words), tuple(tags), image_id)
                 n_sentences += 1
                 words, tags, image_id = [], [], None
-            if starts_picture:
+            if starts_image:
                 if image_id is not None:
-                    raise ValueError(
-                        f"{path}, line {number}: picture {quote(image_id)}, named above, has no "
-                        f"words. Remove its {IMAGE_ID_PREFIX} line, or give it its sentence."
+                    raise VokensError(
+                        f"{path}, line {number}: image {quote(image_id)}, named above, has no "
+                        f"words. Remove its {IMAGE_ID_PREFIX} line, or add its sentence."
                     )
                 image_id = line.removeprefix(IMAGE_ID_PREFIX).strip() or None
                 if image_id is not None:
@@ -68,25 +78,21 @@ def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterat
         yield TaggedSentence(tuple(words), tuple(tags), image_id)
         n_sentences += 1
     if not n_sentences:
-        raise ValueError(f"{path} holds no sentence: expected lines of 'word<TAB>tag'.")
+        raise VokensError(f"{path} has no sentences: expected lines of 'word<TAB>tag'.")
 
 
 def _split_line(line: str, path: Path, number: int) -> tuple[str, str]:
-    """The word, the first column, and its tag, the last one."""
+    """Return the word (first column) and its tag (last column)."""
     stripped = line.rstrip(" \t")
     columns = stripped.split("\t") if "\t" in line else re.split(" +", stripped)
     if len(columns) < 2 or not columns[0]:
-        raise ValueError(f"{path}, line {number}: expected 'word<TAB>tag', found {quote(line)}.")
+        raise VokensError(f"{path}, line {number}: expected 'word<TAB>tag', found {quote(line)}.")
     return columns[0], columns[-1]
 
 
 def _rename_tag(tag: str, rename: Mapping[str, str], path: Path, number: int) -> str:
-    prefix, dash, label = tag.partition("-")
-    if tag == "O":
-        return tag
-    if prefix not in ("B", "I") or not dash or not label:
-        raise ValueError(
-            f"{path}, line {number}: expected the tag 'O', 'B-TYPE' or 'I-TYPE', found "
-            f"{quote(tag)}."
-        )
-    return f"{prefix}-{rename.get(label, label)}"
+    try:
+        prefix, label = split_tag(tag)
+    except VokensError as error:
+        raise VokensError(f"{path}, line {number}: {error}") from None
+    return f"{prefix}-{rename.get(label, label)}" if label else tag

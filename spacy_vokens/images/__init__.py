@@ -1,4 +1,4 @@
-"""Pictures to numbers: one way to open a picture, frozen encoders, and the image pool.
+"""From image files to features: decoding, frozen encoders, and the image pool.
 
-Nothing here imports spaCy: the folder works alone.
+Nothing in this folder imports spaCy.
 """

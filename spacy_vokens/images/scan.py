@@ -1,4 +1,4 @@
-"""Find the pictures under a folder, each under an id that names no other file on any system."""
+"""Find the image files in a folder, and give each an id that is unique on every system."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
 
-from .decode import EXTENSIONS, PictureError, picture_id
-from .ids import check_id
+from ..files import VokensError
+from ..identity import check_id, image_id_of
+from .decode import EXTENSIONS
 from .pool import Reject
 
 
-class FoundPicture(NamedTuple):
-    """A file that may be a picture.
+class FoundImage(NamedTuple):
+    """A file with the extension of an image.
 
-    id: see `check_id`.
-    path: relative to the folder, as a POSIX path.
-    size: in bytes.
-    modified_ns: when it was changed last, in nanoseconds.
+    Attributes:
+        id: Its relative path without the extension.
+        path: Its path relative to the folder, as a POSIX path.
+        size: Size in bytes.
+        modified_ns: Time of the last change, in nanoseconds.
     """
 
     id: str
@@ -27,23 +29,33 @@ class FoundPicture(NamedTuple):
     modified_ns: int
 
 
-def scan_pictures(root: Path) -> tuple[list[FoundPicture], list[Reject], int]:
-    """The pictures under a folder sorted by id, the rejects, how many other files.
+def scan_images(root: Path) -> tuple[list[FoundImage], list[Reject], int]:
+    """Find the JPEG, PNG and WebP files in a folder and its subfolders, by their extensions.
 
-    root: the folder, resolved.
-    raises ValueError: where a folder cannot be read.
+    Hidden files and folders are ignored. Linked folders are rejected, and so are names that cannot
+    be ids. Of several files whose ids differ only in case or Unicode normalization, which are one
+    file on Windows and macOS, the first is kept.
+
+    Args:
+        root: The folder, resolved.
+
+    Returns:
+        The images sorted by id, the rejected files, and the number of files with other extensions.
+
+    Raises:
+        VokensError: If a folder cannot be read.
     """
-    found: dict[str, FoundPicture] = {}
+    found: dict[str, FoundImage] = {}
     rejects: list[Reject] = []
     n_other = 0
 
     def reject(path: str, reason: str) -> None:
-        # A file name need not be valid Unicode.
+        # A file name may be invalid Unicode.
         rejects.append(Reject(path.encode("utf-8", "backslashreplace").decode("utf-8"), reason))
 
-    # No reject, which would count as one picture: a folder may hold any number of them.
+    # An unreadable folder may contain any number of images, so it cannot count as one reject.
     def fail(error: OSError) -> None:
-        raise ValueError(f"{error.filename} cannot be read: {error.strerror}.") from error
+        raise VokensError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
     for folder, subfolders, names in os.walk(root, onerror=fail):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -58,40 +70,20 @@ def scan_pictures(root: Path) -> tuple[list[FoundPicture], list[Reject], int]:
                 continue
             file = Path(folder, name)
             path = file.relative_to(root).as_posix()
-            id = picture_id(path)
+            id = image_id_of(path)
             try:
                 check_id(id)
                 status = file.stat()
             except OSError as error:
                 reject(path, f"cannot be read: {error.strerror}")
-            except ValueError as error:
+            except VokensError as error:
                 reject(path, str(error))
             else:
-                item = FoundPicture(id, path, status.st_size, status.st_mtime_ns)
-                first = found.setdefault(_caseless(id), item)
-                if first is not item:
-                    taken = f"its id {id!r} is that of {first.path}"
-                    reject(path, f"{taken}: case and Unicode form do not count")
+                image = FoundImage(id, path, status.st_size, status.st_mtime_ns)
+                # The Unicode standard's canonical caseless match.
+                caseless = normalize("NFD", normalize("NFD", id).casefold())
+                first = found.setdefault(caseless, image)
+                if first is not image:
+                    reason = f"its id {id!r} differs from that of {first.path} at most in case"
+                    reject(path, f"{reason} and Unicode form")
     return sorted(found.values()), rejects, n_other
-
-
-def follow_links(file: Path, root: Path) -> Path:
-    """Where a path under a resolved folder leads.
-
-    Called right before the file is read: the folder may have changed since it was scanned. Against
-    somebody who swaps links between this and the reading, it is no defence.
-
-    raises PictureError: where it leads out of the folder, or nowhere.
-    """
-    try:
-        target = Path(os.path.realpath(file, strict=True))
-    except OSError as error:
-        raise PictureError(f"cannot be read: {error.strerror}") from error
-    if not target.is_relative_to(root):
-        raise PictureError("a link that leads out of the folder")
-    return target
-
-
-def _caseless(id: str) -> str:
-    """Equal for ids that are canonical caseless matches, as the Unicode standard calls it."""
-    return normalize("NFD", normalize("NFD", id).casefold())

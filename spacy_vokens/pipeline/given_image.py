@@ -1,4 +1,4 @@
-"""The component that gives every token the picture that came with the document."""
+"""The component that gives every token the image that came with the document."""
 
 from __future__ import annotations
 
@@ -7,19 +7,47 @@ from collections.abc import Callable
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..extensions import GIVEN, set_token_values
+from ..attributes import GIVEN, set_token_values
 
 
-@Language.factory("given_image", assigns=["token._.voken"])
+@Language.factory(
+    "given_image",
+    assigns=[
+        "token._.voken",
+        "token._.voken_score",
+        "token._.vokens",
+        "span._.voken",
+        "span._.voken_score",
+        "doc._.voken_index",
+    ],
+)
 def make_given_image(nlp: Language, name: str) -> Callable[[Doc], Doc]:
-    """Make the component `given_image`: the paper's "Original" setting, in `voken_retriever`'s
-    place."""
+    """Make the component `given_image`.
+
+    It takes the place of `voken_retriever` for the setting that the paper calls "Original".
+
+    Args:
+        nlp: The pipeline.
+        name: Name of the component.
+
+    Returns:
+        `give_image`.
+    """
     return give_image
 
 
 def give_image(doc: Doc) -> Doc:
-    """Set every token's voken to `Doc._.image_id`; None where the document has no picture."""
-    set_token_values(doc, "voken", [doc._.image_id] * len(doc))
+    """Set every token's voken to `Doc._.visual_image_id`, which is None without an image.
+
+    Scores and rankings of an earlier retrieval are cleared.
+
+    Args:
+        doc: The document.
+
+    Returns:
+        The same document.
+    """
+    set_token_values(doc, "voken", [doc._.visual_image_id] * len(doc))
     for name in ("voken_score", "vokens"):
         set_token_values(doc, name, [None] * len(doc))
     doc._.voken_index = GIVEN

@@ -1,9 +1,10 @@
-"""The component that grounds every token in a picture."""
+"""The component that finds an image for each word."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
+from ..attributes import register_index, set_token_values
+from ..files import VokensError
+from ..identity import EncoderId
 from ..images.pool import ImagePool
-from ..layers.frozen_tok2vec import enable_cache
-from ..layers.matching import build_towers, fit_image_statistics, matching_loss
-from ..metrics.retrieval import matching_scores
-from ..retrieval.index import VokenIndex
-from ..retrieval.picture import Picture
-from .batches import batches_by_length
-from .file_pipe import FilePipe
-from .retrieved import Retrieved
+from ..index import VokenImage, VokenIndex
+from ..models.frozen_tok2vec import enable_cache
+from ..models.matching import build_towers, fit_image_statistics, matching_loss
+from .scorer import score_vokens
+from .serialize import FilePipe
+from .util import batches_by_length
 
 logger = logging.getLogger(__name__)
 
+# Images whose keys are computed at a time.
 KEY_BATCH = 4096
 
 DEFAULT_CONFIG = """
@@ -55,13 +58,20 @@ stride = 96
 @layers = "reduce_mean.v1"
 
 [model.loss]
-@losses = "spacy-vokens.InfoNCE.v1"
+@voken_losses = "spacy-vokens.InfoNCE.v1"
 """
 
 
 @Language.factory(
     "voken_retriever",
-    assigns=["token._.voken"],
+    assigns=[
+        "token._.voken",
+        "token._.voken_score",
+        "token._.vokens",
+        "span._.voken",
+        "span._.voken_score",
+        "doc._.voken_index",
+    ],
     default_config={
         "model": Config().from_str(DEFAULT_CONFIG)["model"],
         "top_k": 1,
@@ -69,6 +79,7 @@ stride = 96
         "skip": ["is_space", "is_punct"],
         "overwrite": False,
         "exclude_own": False,
+        "scorer": {"@scorers": "spacy-vokens.voken_scorer.v1"},
     },
 )
 def make_voken_retriever(
@@ -80,8 +91,28 @@ def make_voken_retriever(
     skip: list[str],
     overwrite: bool,
     exclude_own: bool,
+    scorer: Callable[..., dict[str, Any]] | None,
 ) -> VokenRetriever:
-    """Make the component `voken_retriever`; the settings are those of `VokenRetriever`."""
+    """Make the component `voken_retriever`.
+
+    Args:
+        nlp: The pipeline.
+        name: Name of the component.
+        model: The matching model, for instance `spacy-vokens.CrossModalMatching.v1`.
+        top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
+        threshold: A token whose best score is below this has no voken; None keeps all.
+        skip: Token flags such as "is_punct". Tokens with one of them have no voken.
+        overwrite: Whether to retrieve again for documents that already have vokens from the same
+            index.
+        exclude_own: Whether never to give a document the image that came with it.
+        scorer: The scoring method.
+
+    Returns:
+        The component, without weights and index.
+
+    Raises:
+        VokensError: If `top_k` is below 1 or `skip` has anything other than token flags.
+    """
     return VokenRetriever(
         nlp.vocab,
         model,
@@ -91,23 +122,49 @@ def make_voken_retriever(
         skip=skip,
         overwrite=overwrite,
         exclude_own=exclude_own,
+        scorer=scorer,
     )
 
 
+@dataclass(frozen=True)
+class Retrieved:
+    """The best images of every token of a document.
+
+    Attributes:
+        ids: Image ids (n_tokens, k), best first; None if there is no voken.
+        scores: Relevance scores (n_tokens, k).
+    """
+
+    ids: NDArray[np.object_]
+    scores: NDArray[np.float32]
+
+
 class VokenRetriever(FilePipe):
-    """Sets `Token._.voken`, the image of the highest relevance score for each word.
+    """Find an image for each word: the one with the highest relevance score is `Token._.voken`.
 
-    It is trained on (sentence, image id) pairs with the features of an `ImagePool`, and retrieves
-    once `set_pool` has given it an index.
+    The component learns from pairs of a sentence and an image id, with the features of an
+    `ImagePool`. It retrieves from an index. While it is being trained it has none, because each
+    update makes its keys stale. Saving it also stores an index of the training pool, so the loaded
+    pipeline can retrieve. `set_pool` indexes another pool.
 
-    top_k: how many images to find; more than one are kept in `Token._.vokens`.
-    threshold: a token whose best score is below it has no voken; None keeps all.
-    skip: token flags, such as "is_punct"; tokens with one of them have no voken.
-    overwrite: retrieve again for documents that carry vokens of this very index.
-    exclude_own: a document never gets the picture that came with it (`Doc._.image_id`) as a voken.
+    Args:
+        vocab: The vocabulary.
+        model: The matching model, for instance `spacy-vokens.CrossModalMatching.v1`.
+        name: Name of the component.
+        top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
+        threshold: A token whose best score is below this has no voken; None keeps all.
+        skip: Token flags such as "is_punct". Tokens with one of them have no voken.
+        overwrite: Whether to retrieve again for documents that already have vokens from the same
+            index.
+        exclude_own: Whether never to give a document the image that came with it.
+        scorer: The scoring method. It gets the component as its argument `retriever`.
+
+    Raises:
+        VokensError: If `top_k` is below 1 or `skip` has anything other than token flags.
     """
 
     OPTIONAL_FILES = VokenIndex.FILES
+    WIDTHS = ("text_width", "image_width")
 
     def __init__(
         self,
@@ -120,22 +177,47 @@ class VokenRetriever(FilePipe):
         skip: Iterable[str] = (),
         overwrite: bool = False,
         exclude_own: bool = False,
+        scorer: Callable[..., dict[str, Any]] | None = score_vokens,
     ) -> None:
         super().__init__(vocab, model, name)
         if top_k < 1:
-            raise ValueError(f"{name}: top_k must be at least 1, found {top_k}.")
+            raise VokensError(f"{name}: top_k must be at least 1, found {top_k}.")
         flags = {flag: IDS.get(flag.upper()) for flag in skip}
         for flag, attribute in flags.items():
             if attribute is None or not flag.startswith("is_"):
-                raise ValueError(f"{name}: skip takes token flags like 'is_punct', found {flag!r}.")
+                raise VokensError(
+                    f"{name}: skip takes token flags like 'is_punct', found {flag!r}."
+                )
         self.top_k = top_k
         self.threshold = threshold
         self.overwrite = overwrite
         self.exclude_own = exclude_own
-        self.index: VokenIndex | None = None
+        self.scorer = scorer
         self._skip = [attribute for attribute in flags.values() if attribute is not None]
-        # The pool of training; never stored.
+        self.index = None
+        # The training pool. It is never stored.
         self._pool: ImagePool | None = None
+        self._warned = False
+
+    @property
+    def index(self) -> VokenIndex | None:
+        """The images to retrieve from, and their keys; None before there are any."""
+        return self._index
+
+    @index.setter
+    def index(self, index: VokenIndex | None) -> None:
+        self._index = index
+        # What documents get as `voken_index`: without and with `exclude_own`.
+        self._marks: tuple[str, ...] = ()
+        if index is not None:
+            self._marks = str(index.mark), str(replace(index.mark, exclude_own=True))
+            # With n_process, this process gets documents back that it never gave to the component.
+            register_index(self.vocab, index)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        # A pickled vocabulary does not know its indexes.
+        self.index = self._index
 
     # Training
 
@@ -148,46 +230,52 @@ class VokenRetriever(FilePipe):
     ) -> None:
         """Make the towers for the widths of the text encoder and of a pool's features.
 
-        get_examples: gives the training pairs: the image's id is `_.image_id` of the reference.
-        pool: folder of the `ImagePool` that the pairs' images are in.
-        raises ValueError: without a pool, or when none of the pairs' images is in it.
+        Args:
+            get_examples: Returns the training pairs. The image's id is `Doc._.visual_image_id` of
+                the reference.
+            nlp: The pipeline.
+            pool: Folder of the `ImagePool` that has the pairs' images.
+
+        Raises:
+            VokensError: If there is no pool, if it cannot be used, or if it has none of the pairs'
+                images.
         """
         if pool is None:
-            raise ValueError(
+            raise VokensError(
                 f"{self.name}: set 'pool' in [initialize.components.{self.name}] to a folder made "
                 "by 'spacy vokens embed-images'."
             )
         self._pool = ImagePool.open(ensure_path(pool))
-        # Its keys are of the towers that were.
+        # The old index belongs to the old towers.
         self.index = None
+        self._warned = False
         examples = list(get_examples())
         validate_examples(examples, "VokenRetriever.initialize")
-        known = self._pairs(examples)
-        if not known:
-            raise ValueError(
+        pairs = self.select_pairs(examples)
+        if not pairs:
+            raise VokensError(
                 f"{self.name}: no training example names an image of pool {pool}. The id is read "
-                "from 'Doc._.image_id' of the reference."
+                "from 'Doc._.visual_image_id' of the reference."
             )
-        if len(known) < len(examples):
+        if len(pairs) < len(examples):
             logger.warning(
-                "%s: %d of %d training pairs are left out, since their image is not in pool %s.",
+                "%s: ignored %d of %d training pairs, because pool %s does not have their image.",
                 self.name,
-                len(examples) - len(known),
+                len(examples) - len(pairs),
                 len(examples),
                 pool,
             )
-        sample = [eg.predicted for eg in known[:10]]
+        sample = [eg.predicted for eg in pairs[:10]]
         self.model.initialize(X=sample)
         widths = [v.shape[1] for v in self.model.get_ref("tok2vec").predict(sample) if len(v)]
         self.cfg.update(
             text_width=widths[0],
-            image_width=self._pool.meta["dimension"],
-            encoder=self._pool.meta["encoder"],
-            weights_sha256=self._pool.meta["weights_sha256"],
+            image_width=self._pool.dimension,
+            encoder=str(self._pool.encoder),
         )
         self.build_layers()
         enable_cache(self.model)
-        used = sorted({eg.reference._.image_id for eg in known})
+        used = sorted({eg.reference._.visual_image_id for eg in pairs})
         fit_image_statistics(self.model, self._pool.features[self._pool.rows(used)])
 
     def update(
@@ -198,22 +286,35 @@ class VokenRetriever(FilePipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from a batch of pairs; those whose image is not in the pool are passed over."""
+        """Learn from a batch of pairs, and drop the index.
+
+        Args:
+            examples: The pairs. Those whose image is not in the training pool are ignored.
+            drop: Dropout rate.
+            sgd: The optimizer; None to keep the gradients for `finish_update`.
+            losses: Losses by component, to which the loss is added.
+
+        Returns:
+            The losses.
+
+        Raises:
+            VokensError: If there is no training pool.
+        """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "VokenRetriever.update")
         if self._pool is None:
-            raise ValueError(
+            raise VokensError(
                 f"{self.name} has no pool to learn from: call nlp.initialize first, or freeze it "
                 f"(frozen_components in [training], or nlp.update(…, exclude=['{self.name}']))."
             )
-        pairs = [eg for eg in self._pairs(examples) if len(eg.predicted)]
+        pairs = [eg for eg in self.select_pairs(examples) if len(eg.predicted)]
         if not pairs:
             return losses
         set_dropout_rate(self.model, drop)
         ids, image_of_pair = np.unique(
-            [eg.reference._.image_id for eg in pairs], return_inverse=True
+            [eg.reference._.visual_image_id for eg in pairs], return_inverse=True
         )
         features = self._pool.features[self._pool.rows(ids.tolist())]
         ops = self.model.ops
@@ -229,169 +330,271 @@ class VokenRetriever(FilePipe):
         backprop_keys(d_keys)
         if sgd not in (None, False):
             self.finish_update(sgd)
+        # Its keys belong to the weights before this step.
+        self.index = None
         losses[self.name] += loss
         return losses
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """The `matching_scores` of the examples, over every token whatever `skip` and `threshold`.
+        """Score examples with the component's scorer.
 
-        The candidates are the distinct images of the examples. Nothing is returned when no example
-        names a known image.
+        Args:
+            examples: Documents, and references that name their images.
+            **kwargs: Further arguments of the scorer.
+
+        Returns:
+            The scores; empty if there is no scorer.
         """
-        pairs = [eg for eg in self._pairs(examples) if len(eg.predicted)]
-        if not pairs:
-            return {}
-        ids, image_of_pair = np.unique(
-            [eg.reference._.image_id for eg in pairs], return_inverse=True
-        )
-        queries = self.queries([eg.predicted for eg in pairs])
-        return matching_scores(queries, self._keys_of(ids.tolist()), image_of_pair)
+        return super().score(examples, retriever=self, **kwargs)
+
+    def select_pairs(self, examples: Iterable[Example]) -> list[Example]:
+        """Select the examples whose image is in the training pool, or else in the index.
+
+        Args:
+            examples: The image's id is `Doc._.visual_image_id` of the reference.
+
+        Returns:
+            Those whose image is known; none if there is neither a pool nor an index.
+        """
+        images = self.index if self._pool is None else self._pool
+        if images is None:
+            return []
+        return [eg for eg in examples if eg.reference._.visual_image_id in images]
 
     # Retrieval
 
     def set_pool(self, pool: ImagePool) -> None:
-        """Index a pool's images: the keys are what the image tower makes of their features.
+        """Retrieve from a pool: index its images under the keys that the image tower gives them.
 
-        raises ValueError: when another image encoder made the features than those of training.
+        Args:
+            pool: The pool.
+
+        Raises:
+            VokensError: If the component is not initialized, or if the pool's features come from
+                another image encoder than those of the training pool.
         """
-        self._require_towers()
-        pool.require_encoder(
-            self.cfg["encoder"], self.cfg["weights_sha256"], self.get_width("image_width")
-        )
-        self.index = VokenIndex.from_pool(pool, self._image_keys(pool.features))
+        if not self.cfg:
+            raise VokensError(Errors.E109.format(name=self.name))
+        pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
+        self.index = VokenIndex.from_pool(pool, self._compute_keys(pool.features))
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
-        """The query vector of every token: (n_tokens, width) a document, of unit length."""
-        self._require_towers()
+        """Compute the query vector of every token.
+
+        Args:
+            docs: The documents. They may be empty.
+
+        Returns:
+            An array (n_tokens, width) per document. Its rows have unit length.
+
+        Raises:
+            VokensError: If the component is not initialized.
+        """
+        if not self.cfg:
+            raise VokensError(Errors.E109.format(name=self.name))
         width = self.model.get_dim("nO")
-        found: list[NDArray[np.float32]] = [np.zeros((0, width), np.float32) for _ in docs]
+        queries: list[NDArray[np.float32]] = [np.zeros((0, width), np.float32) for _ in docs]
         for batch in batches_by_length(docs):
             computed = self.model.predict([docs[i] for i in batch])
             for i, query in zip(batch, computed, strict=True):
-                found[i] = self.model.ops.to_numpy(query)
-        return found
+                queries[i] = self.model.ops.to_numpy(query)
+        return queries
+
+    def keys(self, ids: list[str]) -> NDArray[np.float32]:
+        """Get the keys of images of the training pool, or else of the index.
+
+        Args:
+            ids: Ids of images.
+
+        Returns:
+            The keys, (len(ids), width), of unit length.
+
+        Raises:
+            VokensError: If there is neither a pool nor an index, or an id is not in the pool.
+            KeyError: If an id is not in the index.
+        """
+        if self._pool is not None:
+            return self._compute_keys(self._pool.features[self._pool.rows(ids)])
+        if self.index is None:
+            raise VokensError(self._no_index())
+        return self.index.keys[[self.index.rows[i] for i in ids]]
 
     def __call__(self, doc: Doc) -> Doc:
-        """Set the vokens of one document."""
-        return super().__call__(doc) if self._is_wanted(doc) else doc
+        """Set the vokens of one document, unless it already has them from this index.
+
+        Args:
+            doc: The document.
+
+        Returns:
+            The same document.
+        """
+        return super().__call__(doc) if self._needs_vokens(doc) else doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Set the vokens of a stream of documents.
 
-        A document that carries vokens of this index is left as it is, unless `overwrite` is set.
-        While the component is being trained and has no index, all documents are.
+        Documents that already have vokens from this index pass unchanged, unless `overwrite` is
+        set. So do all documents while the component is being trained and has no index.
+
+        Args:
+            stream: The documents.
+            batch_size: How many documents to process at a time.
+
+        Yields:
+            The documents, in order.
         """
         handle_error = self.get_error_handler()
         for docs in minibatch(stream, batch_size):
             try:
-                todo = [doc for doc in docs if self._is_wanted(doc)]
+                todo = [doc for doc in docs if self._needs_vokens(doc)]
                 self.set_annotations(todo, self.predict(todo))
                 yield from docs
             except Exception as error:
                 handle_error(self.name, self, docs, error)
 
     def predict(self, docs: Iterable[Doc]) -> list[Retrieved]:
-        """Find the images of every token, with one search for all documents.
+        """Find the best images of every token, with one search for all documents.
 
-        raises ValueError: when the component has no index.
+        Args:
+            docs: The documents. They are not changed.
+
+        Returns:
+            The images and scores of each document.
+
+        Raises:
+            VokensError: If the component has no index.
         """
         docs = list(docs)
         if not docs:
             return []
-        if self.index is None:
-            raise ValueError(
-                f"{self.name} has no index of pictures: run 'spacy vokens index MODEL POOL OUT'."
-            )
+        index = self._index
+        if index is None:
+            raise VokensError(self._no_index())
         per_doc = self.queries(docs)
-        ids, scores = self.index.search(np.concatenate(per_doc), self.top_k + self.exclude_own)
-        bounds = np.cumsum([len(query) for query in per_doc])[:-1]
-        found = []
-        for doc, doc_ids, doc_scores in zip(
-            docs, np.split(ids, bounds), np.split(scores, bounds), strict=True
-        ):
-            retrieved = Retrieved(doc_ids, doc_scores)
-            if self.exclude_own:
-                retrieved = retrieved.without_image(doc._.image_id)
-            if self.threshold is not None:
-                retrieved = retrieved.without(retrieved.scores < self.threshold)
-            if self._skip and len(doc):
-                flags = doc.to_array(self._skip).reshape(len(doc), -1)
-                retrieved = retrieved.without(flags.any(axis=1, keepdims=True))
-            found.append(retrieved)
-        return found
+        lengths = [len(query) for query in per_doc]
+        ids, scores = index.search(np.concatenate(per_doc), self.top_k + self.exclude_own)
+        if self.exclude_own:
+            own = np.array([doc._.visual_image_id for doc in docs], dtype=object)
+            # A stable sort moves a token's own image, if it is there, behind the others.
+            kept = np.argsort(ids == np.repeat(own, lengths)[:, None], axis=1, kind="stable")
+            kept = kept[:, : self.top_k]
+            ids = np.take_along_axis(ids, kept, axis=1)
+            scores = np.take_along_axis(scores, kept, axis=1)
+        if self.threshold is not None:
+            ids[scores < self.threshold] = None
+        if self._skip:
+            flags = [doc.to_array(self._skip).reshape(len(doc), len(self._skip)) for doc in docs]
+            ids[np.concatenate(flags).any(axis=1)] = None
+        bounds = np.cumsum(lengths)[:-1]
+        return list(map(Retrieved, np.split(ids, bounds), np.split(scores, bounds)))
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Retrieved]) -> None:
-        """Write the vokens to the documents, and mark them as this index's."""
-        for doc, found in zip(docs, scores, strict=True):
-            found.write_to(doc)
-            doc._.voken_index = self._mark()
+        """Write the vokens to the documents, with the mark of the index.
 
-    def picture(self, token: Token | str) -> Picture | None:
-        """The picture of a token, or of an image id; None for a token without a voken.
+        Args:
+            docs: The documents.
+            scores: What `predict` found for each of them.
+        """
+        for doc, retrieved in zip(docs, scores, strict=True):
+            ids, values = retrieved.ids, retrieved.scores.astype(object)
+            values[ids == None] = None  # noqa: E711 (elementwise)
+            set_token_values(doc, "voken", ids[:, 0].tolist())
+            set_token_values(doc, "voken_score", values[:, 0].tolist())
+            ranked: list[Any] = [None] * len(doc)
+            if ids.shape[1] > 1:
+                ranked = [
+                    [[i, s] for i, s in zip(*row, strict=True) if i is not None] or None
+                    for row in zip(ids.tolist(), values.tolist(), strict=True)
+                ]
+            set_token_values(doc, "vokens", ranked)
+            doc._.voken_index = self._marks[self.exclude_own]
 
-        raises KeyError: when the index has no such image.
+    def image(self, token: Token | str) -> VokenImage | None:
+        """Look up the image of a token, or of an image id.
+
+        Args:
+            token: The token, or the id.
+
+        Returns:
+            The image; None if the token has no voken.
+
+        Raises:
+            KeyError: If the index does not have the image.
         """
         image_id = token if isinstance(token, str) else token._.voken
         if image_id is None:
             return None
         if self.index is None or image_id not in self.index:
             raise KeyError(f"{self.name}: no image {image_id!r} in the index.")
-        return self.index.picture(image_id)
+        return self.index.image(image_id)
 
-    # Serialisation
+    # Serialization
 
     def to_files(self) -> dict[str, bytes]:
-        """Settings, text encoder, towers and index."""
-        return super().to_files() | (self.index.to_files() if self.index else {})
+        """Return the index as files.
+
+        A component that is being trained has no index; one over its training pool is built and
+        stored.
+
+        Returns:
+            The content of each file by name; empty if there is nothing to index.
+        """
+        index = self.index
+        if index is None and self._pool is not None and self.cfg:
+            try:
+                index = VokenIndex.from_pool(self._pool, self._compute_keys(self._pool.features))
+            except (OSError, VokensError) as error:
+                # A checkpoint without an index is better than none.
+                logger.warning("%s: stored without an index: %s", self.name, error)
+        return {} if index is None else index.to_files()
 
     def from_files(self, files: dict[str, bytes], exclude: Collection[str] = ()) -> None:
-        """Restore what `to_files` gave."""
-        super().from_files(files, exclude)
+        """Restore the index.
+
+        Args:
+            files: All files of the component, by name.
+            exclude: Names of files to ignore, without extensions.
+
+        Raises:
+            VokensError: If a file of the index cannot be used.
+        """
         if not {Path(name).stem for name in VokenIndex.FILES} & set(exclude):
             self.index = VokenIndex.from_files(files) if "meta.json" in files else None
 
     def build_layers(self) -> None:
-        """Make the towers."""
+        """Make the towers, if the component is initialized."""
         if self.cfg:
-            build_towers(self.model, self.get_width("text_width"), self.get_width("image_width"))
+            build_towers(self.model, self.cfg["text_width"], self.cfg["image_width"])
 
     # Helpers
 
-    def _pairs(self, examples: Iterable[Example]) -> list[Example]:
-        """The examples whose image is known."""
-        known = self.index if self._pool is None else self._pool
-        if known is None:
-            return []
-        return [eg for eg in examples if eg.reference._.image_id in known]
+    def _needs_vokens(self, doc: Doc) -> bool:
+        if self._index is None:
+            if self._pool is None:
+                # `predict` raises the error.
+                return True
+            # An evaluation during training passes pairs, which come with an image.
+            if doc._.visual_image_id is None and not self._warned:
+                self._warned = True
+                logger.warning(
+                    "%s is being trained and has no index, so it sets no vokens. Save the pipeline "
+                    "with nlp.to_disk and load it, or call set_pool with an image pool.",
+                    self.name,
+                )
+            return False
+        if doc.vocab is not self.vocab:
+            # The component was sourced from another pipeline.
+            register_index(doc.vocab, self._index)
+        return self.overwrite or doc._.voken_index != self._marks[self.exclude_own]
 
-    def _keys_of(self, ids: list[str]) -> NDArray[np.float32]:
-        """The keys of known images, by the pool of training or by the index."""
-        if self._pool is not None:
-            return self._image_keys(self._pool.features[self._pool.rows(ids)])
-        assert self.index is not None
-        return self.index.keys[[self.index.rows[i] for i in ids]]
+    def _no_index(self) -> str:
+        return f"{self.name} has no index of images: run 'spacy vokens index MODEL POOL OUTPUT'."
 
-    def _image_keys(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """What the image tower makes of features (n, image_width): (n, width)."""
+    def _compute_keys(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Run the image tower over features (n, image_width): (n, width)."""
         tower, ops = self.model.get_ref("image_tower"), self.model.ops
         keys = [
             ops.to_numpy(tower.predict(ops.asarray2f(features[i : i + KEY_BATCH], dtype="f")))
             for i in range(0, len(features), KEY_BATCH)
         ]
-        return np.concatenate(keys) if keys else np.zeros((0, self.model.get_dim("nO")), "f")
-
-    def _is_wanted(self, doc: Doc) -> bool:
-        if self.index is None:
-            # In training there is nothing to retrieve yet; else `predict` says what is missing.
-            return self._pool is None
-        return self.overwrite or doc._.voken_index != self._mark()
-
-    def _mark(self) -> str:
-        """What `Doc._.voken_index` says of documents that were grounded with these settings."""
-        assert self.index is not None
-        # A mark of its own, so that nobody takes the vokens of one setting for the other's.
-        return f"{self.index.id}-not-own" if self.exclude_own else self.index.id
-
-    def _require_towers(self) -> None:
-        if not self.cfg:
-            raise ValueError(Errors.E109.format(name=self.name))
+        return np.concatenate(keys)

@@ -1,4 +1,4 @@
-"""What people look at: `render`, the counterpart of displaCy's, pages, plots, explanations."""
+"""HTML pages and plots: annotated texts, explanations, image pools, corpus reports, calibration."""
 
 from .render import render, to_html
 

@@ -1,6 +1,6 @@
-"""displaCy's colours for the entity types of the Twitter corpora, black text readable on each.
+"""Colors of the Twitter corpora's entity types for displaCy, which finds them by an entry point.
 
-PER, LOC and ORG wear the colours that displaCy gives PERSON, LOC and ORG.
+PER, LOC and ORG have the colors that displaCy gives PERSON, LOC and ORG.
 """
 
 from __future__ import annotations

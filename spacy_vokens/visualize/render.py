@@ -1,4 +1,4 @@
-"""displaCy for pictures: texts, their entities, and the picture behind each word."""
+"""Show annotated documents as HTML, with the image behind each word, as displaCy shows entities."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from spacy.tokens import Doc, Span, Token
 from spacy.training import biluo_tags_to_spans, iob_to_biluo
 from spacy.util import is_in_jupyter
 
-from .. import extensions  # noqa: F401  (registers the attributes that are read here)
-from ..corpus.sections import count_of
-from ..metrics.ner import strict_spans
-from ..retrieval.index import find_index
-from ..retrieval.picture import Picture
-from .frame import DARK, LIGHT, frame_page
+from ..attributes import find_index
+from ..files import VokensError
+from ..index import VokenImage
+from ..messages import count_of
+from ..scoring.ner import strict_spans
+from .page import DARK, LIGHT, frame_page
 from .thumbnails import Thumbnails
 
-PictureOf = Callable[[str], Picture | None]
+# Returns the image with an id, or None if it is not available.
+FindImage = Callable[[str], VokenImage | None]
 STYLES = ("ent", "vokens")
 OPTIONS = ("colors", "ents", "title")
 
-NO_PICTURE = '<span class="picture none">no picture</span>'
+NO_IMAGE = '<span class="image none">no image</span>'
 
 PAGE_STYLE = """
 body { max-width: 66rem; }
@@ -31,7 +32,7 @@ h1 { margin: 0; font-size: 1.6rem; line-height: 1.2; letter-spacing: -.01em; }
 header p { margin: .35rem 0 0; color: var(--quiet); max-width: 46rem; }
 header .counts { color: var(--ink); font-weight: 600; }
 """
-# Nested, so that in a notebook it touches nothing but what stands here.
+# `enclose` nests it, so that it does not affect the rest of a notebook.
 STYLE = """
 --gate: #3d6fd9; color: var(--ink);
 @media (prefers-color-scheme: dark) { --gate: #86a9f5; }
@@ -46,7 +47,7 @@ figcaption, .gold, .word { overflow-wrap: anywhere; }
 .gold span { margin-inline-start: .6em; unicode-bidi: isolate; }
 .gold b { padding: .1em .4em; border-radius: .3em; background: var(--entity); color: #1c1b1a;
   font-size: .85em; }
-.gold .wrong { color: var(--ink); font-weight: 600; }
+.gold .missed { color: var(--ink); font-weight: 600; }
 .words { display: flex; flex-wrap: wrap; row-gap: 1rem; list-style: none; padding: 0;
   margin: .9rem -.3rem 0; }
 .words > li { position: relative; display: flex; flex-direction: column; align-items: center;
@@ -71,7 +72,7 @@ li:has(+ .inside) > .word { margin-inline-end: -.3rem; border-start-end-radius: 
   margin: 0; padding: 0; }
 .more p { margin: .4rem 0 .2rem; }
 .more li { overflow-wrap: anywhere; text-align: center; margin: 0; }
-.more .picture { margin: 0 auto .2rem; }
+.more .image { margin: 0 auto .2rem; }
 .words > li:hover > .more, .words > li:focus > .more { display: block; }
 .words > li:focus { outline: 2px solid var(--gate); border-radius: .35rem; }
 @media (max-width: 48rem) {
@@ -79,8 +80,8 @@ li:has(+ .inside) > .word { margin-inline-end: -.3rem; border-start-end-radius: 
   .words > li { position: static; }
   .more { inset-inline: 0; top: auto; width: auto; max-width: none; margin-top: 1.9rem; }
 }
-.aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
-  white-space: nowrap; }
+.screen-reader-only { position: absolute; width: 1px; height: 1px; overflow: hidden;
+  clip-path: inset(50%); white-space: nowrap; }
 """
 
 FRAGMENT = """<div class="vokens">
@@ -94,28 +95,43 @@ HEADER = """<header>
 <p class="counts">{counts}</p>
 {legend}</header>
 """
-LEGEND = """Under each word stands the picture retrieved for it, its voken. r is the relevance \
-score, how well word and picture match; the bar is the gate λ, the weight of the picture in the \
-word when entities are recognised, from 0 to 1. Beside a label stands how probable the entity is. \
-Hover over a word, or tap it, for its next best pictures."""
+LEGEND = """Each word has its voken below it: the image retrieved for the word. r is the \
+relevance score, which says how well word and image match. The bar shows the gate λ, the weight \
+of the image in the word when entities are recognized, from 0 to 1. The number beside an entity \
+label is the entity's probability. Hover over a word, or tap it, to see its best images and what \
+it attends to."""
+TITLE = "Words and their images"
 
 
 def render(
     docs: Doc | Iterable[Doc],
     style: str = "vokens",
     *,
-    pictures: PictureOf | None = None,
+    images: FindImage | None = None,
     page: bool = False,
     jupyter: bool | None = None,
     options: dict[str, Any] | None = None,
 ) -> str | None:
-    """Show documents in a notebook, or give their HTML: the counterpart of `displacy.render`.
+    """Display documents in a notebook, or return their HTML, as `displacy.render` does.
 
-    jupyter: whether to display it and return nothing; None finds out whether this is a notebook.
+    Args:
+        docs: Annotated documents. Missing vokens, gates and tokens are allowed.
+        style: "vokens" shows each word with its image, "ent" shows the entities only.
+        images: Returns the image with an id, or None if it is not available. By default, images
+            come from the index of the retriever that set the documents' vokens.
+        page: Whether to return a complete HTML page, not a fragment.
+        jupyter: Whether to display the HTML and return None. None detects a notebook.
+        options: Any of `ents`, the labels to show (all by default); `colors`, a color per label;
+            `title`, the heading of a page.
 
-    The other arguments are those of `to_html`.
+    Returns:
+        The HTML, or None if it was displayed.
+
+    Raises:
+        VokensError: If the style or an option is unknown, or if the vokens come from several
+            indexes and `images` is not given.
     """
-    html = to_html(docs, style, pictures=pictures, page=page, options=options)
+    html = to_html(docs, style, images=images, page=page, options=options)
     if jupyter or (jupyter is None and is_in_jupyter()):
         from IPython.display import HTML, display
 
@@ -128,37 +144,42 @@ def to_html(
     docs: Doc | Iterable[Doc],
     style: str = "vokens",
     *,
-    pictures: PictureOf | None = None,
+    images: FindImage | None = None,
     page: bool = False,
     options: dict[str, Any] | None = None,
 ) -> str:
-    """Documents with their entities and, under each word, its picture.
+    """Return documents as HTML, with their entities and, below each word, its image.
 
-    Each document shows its entities as displaCy marks with their confidence, and the gold entities
-    of `Doc._.raw_tags`, where it has them: those missed and those wrongly found are told. In the
-    style "vokens" each word stands over its picture, relevance score and gate; hovering or focusing
-    a word shows all of `Token._.vokens` and of `Token._.visual_attention`. A picture is embedded
-    once however often it is shown, and what is shown needs no network. Nothing of the documents or
-    the pictures reaches the HTML unescaped.
+    Entities are marked as in displaCy, with their confidence. If a document has gold tags
+    (`Doc._.visual_raw_tags`), the gold entities follow, with those that were missed or wrongly
+    found. The style "vokens" adds each word with its image, relevance score and gate; hover over a
+    word to see all of `Token._.vokens` and `Token._.visual_attention`. An image is embedded once
+    however often it is shown, and the result needs no network. All texts are escaped.
 
-    docs: annotated documents; those without vokens, gates or tokens are shown as such. A
-        document's title is read from `doc.user_data["title"]`, as displaCy does.
-    style: "ent" or "vokens".
-    pictures: gives the picture of a voken, or None where it is not at hand. By default those of the
-        loaded index that the documents' vokens come from.
-    page: whether to wrap it as a whole HTML page.
-    options: `ents`, the labels to show (all by default); `colors`, by label; `title`, the heading
-        of a page.
-    raises ValueError: for another style or option, or where the vokens come from several indexes
-        and `pictures` is not given.
+    Args:
+        docs: Annotated documents. Missing vokens, gates and tokens are allowed. A title is read
+            from `doc.user_data["title"]`, as in displaCy.
+        style: "vokens" shows each word with its image, "ent" shows the entities only.
+        images: Returns the image with an id, or None if it is not available. By default, images
+            come from the index of the retriever that set the documents' vokens.
+        page: Whether to return a complete HTML page, not a fragment.
+        options: Any of `ents`, the labels to show (all by default); `colors`, a color per label;
+            `title`, the heading of a page.
+
+    Returns:
+        The HTML.
+
+    Raises:
+        VokensError: If the style or an option is unknown, or if the vokens come from several
+            indexes and `images` is not given.
     """
     if style not in STYLES:
-        raise ValueError(f"The style must be one of {', '.join(STYLES)}, found {style!r}.")
+        raise VokensError(f"The style must be one of {', '.join(STYLES)}, found {style!r}.")
     options = options or {}
     if unknown := options.keys() - set(OPTIONS):
-        raise ValueError(f"options must be of {', '.join(OPTIONS)}, found {min(unknown)!r}.")
+        raise VokensError(f"The options are {', '.join(OPTIONS)}, found {min(unknown)!r}.")
     docs = [docs] if isinstance(docs, Doc) else list(docs)
-    thumbnails = Thumbnails(pictures or loaded_pictures(docs))
+    thumbnails = Thumbnails(images or images_of(docs))
     renderer = displacy.EntityRenderer({"colors": options.get("colors", {})})
     figures = [
         _Figure(doc, thumbnails, renderer, options.get("ents")).html(
@@ -169,7 +190,7 @@ def to_html(
     html = enclose("\n".join(figures), STYLE, thumbnails)
     if not page:
         return html
-    title = str(options.get("title", "Words and their pictures"))
+    title = str(options.get("title", TITLE))
     header = HEADER.format(
         title=escape(title),
         counts=_counts(docs),
@@ -179,33 +200,43 @@ def to_html(
 
 
 def enclose(html: str, style: str, thumbnails: Thumbnails) -> str:
-    """HTML with its style and its pictures, which may stand in any page and touches nothing else.
+    """Wrap HTML with its style and images as a fragment that does not affect the page around it.
 
-    style: CSS, of which every rule will hold inside alone.
+    Args:
+        html: HTML that shows images by `thumbnails`.
+        style: CSS, which applies within the fragment only.
+        thumbnails: The images, all embedded already.
+
+    Returns:
+        The fragment.
     """
     dark = f"@media (prefers-color-scheme: dark) {{ {DARK} }}"
     nested = f".vokens {{ {LIGHT}\n{dark}\n{style}{thumbnails.style()}}}"
     return FRAGMENT.format(style=nested, html=html, footer=thumbnails.attribution())
 
 
-def loaded_pictures(docs: list[Doc]) -> PictureOf:
-    """Look vokens up in the loaded index that these documents' vokens come from.
+def images_of(docs: Iterable[Doc]) -> FindImage:
+    """Return a function that finds images in the index that the documents' vokens come from.
 
-    raises ValueError: where they come from several.
+    Args:
+        docs: Documents whose retriever is still loaded; without one, no image is found.
+
+    Raises:
+        VokensError: If the vokens come from several indexes.
     """
-    marks = {doc._.voken_index for doc in docs} - {None}
-    indexes = {index.id: index for mark in marks if (index := find_index(mark)) is not None}
+    found = (find_index(doc) for doc in docs)
+    indexes = {index.mark: index for index in found if index is not None}
     if len(indexes) > 1:
-        raise ValueError(
-            f"The documents' vokens come from {len(indexes)} indexes: render those of each by "
-            "themselves, or give 'pictures'."
+        raise VokensError(
+            f"The documents' vokens come from {len(indexes)} indexes. Render the documents of each "
+            "index separately, or pass 'images'."
         )
     index = next(iter(indexes.values()), None)
 
-    def picture(voken: str) -> Picture | None:
-        return index.picture(voken) if index is not None and voken in index else None
+    def find_image(voken: str) -> VokenImage | None:
+        return index.image(voken) if index is not None and voken in index else None
 
-    return picture
+    return find_image
 
 
 def _counts(docs: list[Doc]) -> str:
@@ -218,9 +249,13 @@ def _counts(docs: list[Doc]) -> str:
 
 
 class _Figure:
-    """One document.
+    """The HTML of one document.
 
-    shown: the labels of the entities to show; None for all.
+    Args:
+        doc: The document.
+        thumbnails: The images of the page.
+        renderer: displaCy's renderer, for the entities and the colors.
+        shown: Labels of the entities to show; None shows all.
     """
 
     def __init__(
@@ -236,21 +271,19 @@ class _Figure:
         self.labels = None if shown is None else set(shown)
         self.ents = [ent for ent in doc.ents if self._is_shown(ent.label_)]
 
-    def _is_shown(self, label: str) -> bool:
-        return self.labels is None or label in self.labels
-
     def html(self, style: str, name: str) -> str:
         doc = self.doc
         settings = displacy.get_doc_settings(doc)
         captions = [
             name,
-            # Where displaCy looks for a title too.
             escape(str(doc.user_data.get("title") or "")),
-            f"came with picture {escape(doc._.image_id)}" if doc._.image_id is not None else "",
+            f"posted with image {escape(doc._.visual_image_id)}"
+            if doc._.visual_image_id is not None
+            else "",
         ]
         content = '<p class="empty">empty document</p>'
         if doc.text.strip():
-            content = self._marks() + self._gold()
+            content = self._marked_text(settings) + self._gold_entities()
             if style == "vokens":
                 words = "\n".join(self._word(token) for token in doc if not token.is_space)
                 content += f'\n<ol class="words">\n{words}\n</ol>'
@@ -259,56 +292,57 @@ class _Figure:
             f"<figcaption>{' · '.join(filter(None, captions))}</figcaption>\n{content}\n</figure>"
         )
 
-    def _marks(self) -> str:
-        # displaCy escapes the text but not the labels; `params` replace what it would print.
+    def _is_shown(self, label: str) -> bool:
+        return self.labels is None or label in self.labels
+
+    def _marked_text(self, settings: dict[str, Any]) -> str:
+        """The text with its entities, by displaCy."""
         ents = []
         for ent in self.ents:
             label = escape(ent.label_)
-            if ent._.confidence is not None:
-                label += f" {ent._.confidence:.2f}"
+            if ent._.visual_confidence is not None:
+                label += f" {ent._.visual_confidence:.2f}"
+            # displaCy does not escape labels, but `params` override what it prints.
+            params = {"label": label}
             ents.append(
                 {
                     "start": ent.start_char,
                     "end": ent.end_char,
                     "label": ent.label_,
-                    "params": {"label": label},
+                    "params": params,
                 }
             )
-        settings = displacy.get_doc_settings(self.doc)
-        return self.renderer.render(
-            [{"text": self.doc.text, "ents": ents, "settings": settings}]
-        ).strip()
+        text = {"text": self.doc.text, "ents": ents, "settings": settings}
+        return self.renderer.render([text]).strip()
 
-    def _gold(self) -> str:
-        """The corpus's entities, and how those found differ from them by the strict reading."""
-        tags = self.doc._.raw_tags
-        # As the scorer does, it passes over tags of other tokens.
+    def _gold_entities(self) -> str:
+        """The gold entities, and how the entities found differ from them (strict reading)."""
+        tags = self.doc._.visual_raw_tags
+        # The tags do not fit if the document was tokenized differently; the scorer skips it too.
         if tags is None or len(tags) != len(self.doc):
             return ""
         found = {(ent.start, ent.end, ent.label_) for ent in self.ents}
         strict = set(strict_spans(tags))
         items = []
         for ent in biluo_tags_to_spans(self.doc, iob_to_biluo(list(tags))):
-            if not self._is_shown(ent.label_):
-                continue
-            span = (ent.start, ent.end, ent.label_)
-            missed = " missed" if span in strict - found else ""
-            items.append(self._labelled(ent, missed))
+            if self._is_shown(ent.label_):
+                is_missed = (ent.start, ent.end, ent.label_) in strict - found
+                items.append(self._labeled(ent, is_missed=is_missed))
         html = f'\n<p class="gold">Gold:{"".join(items) or " no entity"}</p>'
         wrong = [
-            self._labelled(Span(self.doc, start, end, label=label), "")
+            self._labeled(Span(self.doc, start, end, label=label))
             for start, end, label in sorted(found - strict)
         ]
         return html + (f'\n<p class="gold">Wrongly found:{"".join(wrong)}</p>' if wrong else "")
 
-    def _labelled(self, ent: Span, remark: str) -> str:
-        # Of the same words elsewhere in the text it is told apart by the number of its first word.
-        is_twice = self.doc.text.count(ent.text) > 1
-        place = f" (word {ent.start + 1})" if is_twice else ""
+    def _labeled(self, ent: Span, *, is_missed: bool = False) -> str:
+        # If the same words occur elsewhere in the text, the number of the first word tells which.
+        is_ambiguous = self.doc.text.count(ent.text) > 1
+        place = f" (word {ent.start + 1})" if is_ambiguous else ""
         return (
             f'<span style="--entity: {self._color(ent.label_)}">{escape(ent.text)}{place} '
             f"<b>{escape(ent.label_)}</b>"
-            + (f'<i class="wrong">{remark}</i>' if remark else "")
+            + ('<i class="missed"> missed</i>' if is_missed else "")
             + "</span>"
         )
 
@@ -316,36 +350,35 @@ class _Figure:
         word = escape(token.text)
         content = f'<span class="word" title="{word}">{word}</span>{self._voken(token)}'
         if token._.visual_gate is not None:
-            weight = f"{token._.visual_gate:.2f}"
             content += (
-                f'<span class="gate">λ {weight}</span><span class="bar" style="--weight: '
-                f'{token._.visual_gate:.0%}"></span>'
+                f'<span class="gate">λ {token._.visual_gate:.2f}</span>'
+                f'<span class="bar" style="--weight: {token._.visual_gate:.0%}"></span>'
             )
-        more = self._more(token)
+        more = self._hover_box(token)
         focus = ' tabindex="0"' if more else ""
         ent = next((ent for ent in self.ents if ent.start <= token.i < ent.end), None)
         if ent is None:
             return f"<li{focus}>{content}{more}</li>"
         inside = " inside" if token.i > ent.start else ""
-        label = f'<span class="aloud">{escape(ent.label_)}</span>'
+        label = f'<span class="screen-reader-only">{escape(ent.label_)}</span>'
         style = f'style="--entity: {self._color(ent.label_)}"'
         return f'<li class="entity{inside}" {style}{focus}>{content}{label}{more}</li>'
 
     def _voken(self, token: Token) -> str:
         if token._.voken is None:
-            return NO_PICTURE
+            return NO_IMAGE
         tile = self.thumbnails.tile(token._.voken)
         score = token._.voken_score
         return tile if score is None else f"{tile}<span>r {score:.2f}</span>"
 
-    def _more(self, token: Token) -> str:
-        """A word's best pictures, and those it attends to, for who hovers over it or focuses it."""
+    def _hover_box(self, token: Token) -> str:
+        """The word's best images and those it attends to, shown while it has hover or focus."""
         best = [
             f"<li>{self.thumbnails.tile(voken)}{escape(voken)}<br>r {score:.2f}</li>"
             for voken, score in token._.vokens or ()
         ]
         attended = [
-            f"<li>{NO_PICTURE if voken is None else self.thumbnails.tile(voken)}{weight:.2f}</li>"
+            f"<li>{NO_IMAGE if voken is None else self.thumbnails.tile(voken)}{weight:.2f}</li>"
             for voken, weight in token._.visual_attention or ()
         ]
         html = f"<ol>{''.join(best)}</ol>" if best else ""

@@ -1,4 +1,4 @@
-"""How often a corpus retrieves the pictures of a pool, and for which words."""
+"""Count how often corpora retrieve the images of a pool, and for which words."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from pathlib import Path
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from ..attributes import get_token_values
 from ..corpus.docbin import load_docs
-from ..extensions import get_token_values, index_pool
+from ..files import VokensError
+from ..identity import IndexMark
 from ..images.pool import ImagePool
 
 
 @dataclass(frozen=True)
 class VokenUsage:
-    """How often each picture is a voken.
+    """How often each image is a voken.
 
-    n_tokens: of the corpora, those without a voken too.
-    counts: number of tokens by voken; of the pictures that are one.
-    words: the lower-cased words of each voken with their number.
+    Attributes:
+        n_tokens: Number of tokens, with or without a voken.
+        counts: Number of tokens per voken.
+        words: Per voken, its lower-cased words with their number.
     """
 
     n_tokens: int
@@ -33,7 +36,7 @@ class VokenUsage:
         """Count the vokens of documents."""
         pairs: Counter[tuple[str | None, str]] = Counter()
         for doc in docs:
-            # Not `lower_`: it is empty where the vocabulary is of no language.
+            # Not `lower_`, which is empty if the vocabulary has no language.
             words = (token.text.lower() for token in doc)
             pairs.update(zip(get_token_values(doc, "voken"), words, strict=True))
         counts: Counter[str] = Counter()
@@ -46,15 +49,15 @@ class VokenUsage:
 
     @property
     def n_vokens(self) -> int:
-        """Number of the tokens that have a voken."""
+        """Number of tokens that have a voken."""
         return self.counts.total()
 
     def most_frequent(self, n: int) -> list[str]:
-        """The n vokens that most tokens have, the most frequent first; ties by their ids."""
+        """Return the n most frequent vokens, most frequent first; ties are ordered by id."""
         return _most_frequent(self.counts, n)
 
     def top_words(self, voken: str, n: int) -> list[tuple[str, int]]:
-        """The n most frequent words of a voken with their number; ties in alphabetical order."""
+        """Return the n most frequent words of a voken with their number; ties alphabetically."""
         words = self.words[voken]
         return [(word, words[word]) for word in _most_frequent(words, n)]
 
@@ -62,38 +65,44 @@ class VokenUsage:
 def read_usage(corpora: Sequence[Path], pool: ImagePool) -> VokenUsage:
     """Count the vokens of corpora, taken together.
 
-    corpora: `.spacy` files, or folders of them.
-    pool: what the vokens were retrieved from.
-    raises FileNotFoundError: where a corpus is missing.
-    raises ValueError: naming the corpus that is damaged, or has no vokens, or those of another
-        pool.
+    Args:
+        corpora: `.spacy` files, or folders of them.
+        pool: The pool that the vokens were retrieved from.
+
+    Returns:
+        The counts.
+
+    Raises:
+        FileNotFoundError: If a corpus is missing.
+        VokensError: If a corpus is damaged, has no vokens, or has vokens of another pool.
     """
     docs = []
     for corpus in corpora:
-        found = load_docs(corpus, Vocab())
-        _check_vokens(found, corpus, pool)
-        docs += found
+        loaded = load_docs(corpus, Vocab())
+        _check_vokens(loaded, corpus, pool)
+        docs += loaded
     return VokenUsage.of_docs(docs)
 
 
 def _check_vokens(docs: list[Doc], corpus: Path, pool: ImagePool) -> None:
     vokens = {v for doc in docs for v in get_token_values(doc, "voken") if v is not None}
     if not vokens:
-        raise ValueError(f"{corpus} has no vokens: run 'spacy vokens vokenize' on it.")
+        raise VokensError(f"{corpus} has no vokens: run 'spacy vokens vokenize' on it.")
     fix = (
         "Give the pool that its vokens were retrieved from, or run 'spacy vokens index' with this "
-        "one and 'spacy vokens vokenize'."
+        "pool and then 'spacy vokens vokenize'."
     )
     try:
         pool.rows(sorted(vokens))
     except ValueError as error:
-        raise ValueError(f"{corpus} does not fit: {error}. {fix}") from error
-    # Equal ids do not tell: of a larger pool, more pictures could have been retrieved.
-    other = {index_pool(doc) for doc in docs} - {None, pool.hash[:16]}
+        raise VokensError(f"{corpus} does not fit the pool: {error}. {fix}") from error
+    # Known ids are not enough: a larger pool with the same ids gives other counts.
+    marks = [IndexMark.parse(doc._.voken_index) for doc in docs]
+    other = {mark.pool for mark in marks if mark is not None} - {pool.id.short}
     if other:
-        raise ValueError(
+        raise VokensError(
             f"{corpus} has vokens of pool {', '.join(sorted(map(str, other)))}, but {pool.path} is "
-            f"{pool.hash[:16]}. {fix}"
+            f"{pool.id.short}. {fix}"
         )
 
 

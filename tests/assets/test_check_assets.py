@@ -36,7 +36,7 @@ def check(folder: Path, *paths: str) -> subprocess.CompletedProcess[str]:
 def test_what_is_there_passes(project: Path) -> None:
     result = check(project, "corpus/train.txt", "pictures")
     assert result.returncode == 0, result.stderr
-    assert "All 2 assets are there" in result.stdout
+    assert "Found all 2 assets" in result.stdout
 
 
 def test_everything_wrong_is_named_and_fails(project: Path) -> None:

@@ -14,6 +14,7 @@ import spacy
 from PIL import Image
 
 from spacy_vokens.corpus.conll import TaggedSentence, read_conll
+from tests.conftest import LANG
 
 QUICKSTART = Path(__file__).parents[2] / "assets" / "quickstart"
 PARTS = {"train": 620, "valid": 150, "test": 150}
@@ -45,8 +46,8 @@ def captions() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def picture_rows() -> list[dict[str, str]]:
-    with (QUICKSTART / "pictures.tsv").open(encoding="utf-8", newline="") as file:
+def image_rows() -> list[dict[str, str]]:
+    with (QUICKSTART / "images.tsv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
@@ -95,26 +96,26 @@ def test_scripts_write_the_committed_files(
 
 
 @needs_openmoji
-def test_list_pictures_writes_the_committed_table(script: Script, tmp_path: Path) -> None:
+def test_list_images_writes_the_committed_table(script: Script, tmp_path: Path) -> None:
     emoji = pytest.importorskip("emoji", reason="needs the package emoji")
     if emoji.__version__ != "2.16.0":
         pytest.skip(f"names are those of emoji 2.16.0, not of {emoji.__version__}")
-    script("list_pictures").main(tmp_path / "pictures.tsv")
-    assert (tmp_path / "pictures.tsv").read_bytes() == (QUICKSTART / "pictures.tsv").read_bytes()
+    script("list_images").main(tmp_path / "images.tsv")
+    assert (tmp_path / "images.tsv").read_bytes() == (QUICKSTART / "images.tsv").read_bytes()
 
 
-def test_picture_ids_are_unique_and_safe(picture_rows: list[dict[str, str]]) -> None:
-    ids = [row["id"] for row in picture_rows]
+def test_image_ids_are_unique_and_safe(image_rows: list[dict[str, str]]) -> None:
+    ids = [row["id"] for row in image_rows]
     assert len(ids) > 1900
     # Some file systems do not tell capitals from small letters.
     assert len({id_.casefold() for id_ in ids}) == len(ids)
-    assert len({row["name"] for row in picture_rows}) == len(ids)
+    assert len({row["name"] for row in image_rows}) == len(ids)
     assert all(id_.isascii() and id_.replace("-", "").isalnum() for id_ in ids)
 
 
-def test_skin_tones_are_left_out(picture_rows: list[dict[str, str]]) -> None:
+def test_skin_tones_are_left_out(image_rows: list[dict[str, str]]) -> None:
     tones = {f"{point:X}" for point in range(0x1F3FB, 0x1F400)}
-    assert not [row["id"] for row in picture_rows if tones & set(row["svg"].split("-"))]
+    assert not [row["id"] for row in image_rows if tones & set(row["svg"].split("-"))]
 
 
 def test_sizes(posts: dict[str, list[TaggedSentence]]) -> None:
@@ -164,7 +165,7 @@ def test_no_test_name_occurs_in_captions_training_or_validation(
 ) -> None:
     names = {folded(words) for post in posts["test"] for _, words in entities(post)}
     lengths = {len(name) for name in names}
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     texts = [folded([token.text for token in nlp.make_doc(row["caption"])]) for row in captions]
     texts += [folded(post.words) for part in ("train", "valid") for post in posts[part]]
     assert not {part for text in texts for part in subsequences(text, lengths)} & names
@@ -179,7 +180,7 @@ def test_no_sentence_follows_a_pattern_of_another_part(
     assert not train & valid
 
 
-def test_captions_split_by_picture(captions: list[dict[str, str]]) -> None:
+def test_captions_split_by_image(captions: list[dict[str, str]]) -> None:
     splits: dict[str, set[str]] = {}
     for row in captions:
         splits.setdefault(row["image"], set()).add(row["split"])
@@ -189,46 +190,46 @@ def test_captions_split_by_picture(captions: list[dict[str, str]]) -> None:
     assert {split for names in splits.values() for split in names} == {"train", "dev"}
 
 
-def test_every_picture_has_several_captions_of_its_own(captions: list[dict[str, str]]) -> None:
-    by_picture: dict[str, list[str]] = {}
+def test_every_image_has_several_captions_of_its_own(captions: list[dict[str, str]]) -> None:
+    by_image: dict[str, list[str]] = {}
     for row in captions:
-        by_picture.setdefault(row["image"], []).append(row["caption"])
-    assert min(map(len, by_picture.values())) >= 4
-    assert all(len(set(texts)) == len(texts) for texts in by_picture.values())
+        by_image.setdefault(row["image"], []).append(row["caption"])
+    assert min(map(len, by_image.values())) >= 4
+    assert all(len(set(texts)) == len(texts) for texts in by_image.values())
     assert all("{" not in row["caption"] and row["caption"] for row in captions)
 
 
-def test_ids_name_pictures_of_the_table(
+def test_ids_name_images_of_the_table(
     posts: dict[str, list[TaggedSentence]],
     captions: list[dict[str, str]],
-    picture_rows: list[dict[str, str]],
+    image_rows: list[dict[str, str]],
 ) -> None:
-    ids = {row["id"] for row in picture_rows}
+    ids = {row["id"] for row in image_rows}
     assert {row["image"] for row in captions} <= ids
     assert {post.image_id for part in PARTS for post in posts[part]} <= ids
 
 
 @needs_openmoji
-def test_every_picture_of_the_table_can_be_drawn(
-    script: Script, picture_rows: list[dict[str, str]]
+def test_every_image_of_the_table_can_be_drawn(
+    script: Script, image_rows: list[dict[str, str]]
 ) -> None:
-    folder = script("render_pictures").svg_folder()
-    assert not [row["id"] for row in picture_rows if not (folder / f"{row['svg']}.svg").is_file()]
+    folder = script("render_images").svg_folder()
+    assert not [row["id"] for row in image_rows if not (folder / f"{row['svg']}.svg").is_file()]
 
 
 @needs_openmoji
-def test_render_three_pictures(script: Script, tmp_path: Path) -> None:
-    render = script("render_pictures")
+def test_render_three_images(script: Script, tmp_path: Path) -> None:
+    render = script("render_images")
     wanted = {"turkey", "Apple", "England"}
-    pictures = [picture for picture in script("tables").read_pictures() if picture.name in wanted]
+    images = [image for image in script("tables").read_images() if image.name in wanted]
     out = tmp_path / "pictures"
     out.mkdir()
     (out / "mine.png").write_bytes(b"somebody's own")
     with pytest.raises(FileExistsError, match="holds something else"):
-        render.render_pictures(pictures, out)
+        render.render_images(images, out)
     (out / "mine.png").rename(out / render.ATTRIBUTION)
-    render.render_pictures(pictures, out)
-    assert {path.stem for path in out.glob("*.png")} == {picture.id for picture in pictures}
+    render.render_images(images, out)
+    assert {path.stem for path in out.glob("*.png")} == {image.id for image in images}
     assert "CC BY-SA 4.0" in (out / render.ATTRIBUTION).read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
     for path in out.glob("*.png"):
@@ -241,10 +242,10 @@ def test_render_three_pictures(script: Script, tmp_path: Path) -> None:
 
 
 @needs_openmoji
-def test_render_names_a_missing_picture(script: Script, tmp_path: Path) -> None:
-    picture = script("tables").Picture("FFFF-nothing", "FFFF", "", "nothing", "other")
+def test_render_names_a_missing_image(script: Script, tmp_path: Path) -> None:
+    image = script("tables").QuickstartImage("FFFF-nothing", "FFFF", "", "nothing", "other")
     with pytest.raises(ValueError, match=r"FFFF\.svg"):
-        script("render_pictures").render_pictures([picture], tmp_path / "pictures")
+        script("render_images").render_images([image], tmp_path / "pictures")
     assert not list(tmp_path.iterdir())
 
 

@@ -10,6 +10,8 @@ from spacy.language import Language
 from typer.testing import CliRunner, Result
 
 from spacy_vokens.cli import app
+from spacy_vokens.index import VokenIndex
+from tests.conftest import LANG
 
 
 def said(result: Result, text: str) -> bool:
@@ -39,7 +41,7 @@ def pipeline_path(
 def blank_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a pipeline without components."""
     path = tmp_path_factory.mktemp("models") / "blank"
-    spacy.blank("en").to_disk(path)
+    spacy.blank(LANG).to_disk(path)
     return path
 
 
@@ -47,7 +49,10 @@ def blank_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unindexed_path(
     make_vokenizer: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Folder of a matching model that has no index yet."""
+    """Folder of a matching model that was saved without an index."""
     path = tmp_path_factory.mktemp("models") / "unindexed"
-    make_vokenizer(indexed=False).to_disk(path)
+    nlp = make_vokenizer()
+    nlp.to_disk(path)
+    without = [Path(name).stem for name in VokenIndex.FILES]
+    nlp.get_pipe("voken_retriever").to_disk(path / "voken_retriever", exclude=without)
     return path

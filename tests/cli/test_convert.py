@@ -1,14 +1,11 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-import typer
 from spacy.vocab import Vocab
-from typer.testing import CliRunner
 
-from spacy_vokens.cli.convert import convert
 from spacy_vokens.corpus.docbin import load_docs
-
-from ..conftest import DATA
 
 TWEETS = "IMGID:1.jpg\nAnn\tB-PER\nLee\tI-PER\n\nIMGID:2\nin\tO\nIFA\tI-OTHER\n"
 TABLE = (
@@ -18,10 +15,8 @@ TABLE = (
 
 
 @pytest.fixture
-def run():
-    app = typer.Typer()
-    app.command()(convert)
-    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+def run(vokens):
+    return partial(vokens, "convert")
 
 
 @pytest.fixture
@@ -43,33 +38,12 @@ def _columns(output, first):
     return row
 
 
-def test_a_folder_becomes_a_folder(run, tweets, tmp_path):
-    (tmp_path / "notes.md").write_text("not a corpus", encoding="utf-8")
-    result = run(tmp_path, tmp_path / "corpus", "--rename", "OTHER=MISC")
-    assert result.exit_code == 0, result.output
-    assert [file.name for file in (tmp_path / "corpus").iterdir()] == ["tweets.spacy"]
-    tweets.unlink()
-    result = run(tmp_path, tmp_path / "corpus")
-    assert result.exit_code == 1
-    # The terminal's line may end within the message.
-    assert "holds no .txt" in " ".join(result.output.split())
-
-
-def test_two_files_that_would_become_one_corpus_are_refused(run, tweets, tmp_path):
-    (tmp_path / "tweets.conll").write_text(TWEETS, encoding="utf-8")
-    result = run(tmp_path, tmp_path / "corpus")
-    assert result.exit_code == 1
-    output = "".join(result.output.split())
-    assert f"{tmp_path}/tweets.conll and {tweets} would both become".replace(" ", "") in output
-    assert not (tmp_path / "corpus").exists()
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"caf\xe9\tO\n", "line 1: byte 0xe9 after 3 characters is not UTF-8"),
-        (b"", "holds no sentence"),
-        (b"a\tO\n\nIMGID:../1\nb\tO\n", "line 3: no image pool can hold this picture"),
+        (b"", "has no sentences"),
+        (b"a\tO\n\nIMGID:../1\nb\tO\n", "line 3: no image pool can hold this image"),
     ],
 )
 def test_malformed_files_are_one_clear_error(run, tweets, tmp_path, content, message):
@@ -86,12 +60,12 @@ def test_a_conll_file_becomes_a_corpus(run, tweets, tmp_path):
     result = run(tweets, out, "--rename", "OTHER=MISC")
     assert result.exit_code == 0, result.output
     docs = load_docs(out, Vocab())
-    assert [doc._.image_id for doc in docs] == ["1", "2"]
+    assert [doc._.visual_image_id for doc in docs] == ["1", "2"]
     assert [[(e.text, e.label_) for e in doc.ents] for doc in docs] == [
         [("Ann Lee", "PER")],
         [("IFA", "MISC")],
     ]
-    assert list(docs[1]._.raw_tags) == ["O", "I-MISC"]
+    assert list(docs[1]._.visual_raw_tags) == ["O", "I-MISC"]
     # docs, tokens, images, repaired tags, MISC, PER
     assert _columns(result.output, str(out))[1:] == ["2", "4", "2", "1", "1", "1"]
     assert list(out.parent.iterdir()) == [out]
@@ -103,7 +77,7 @@ def test_a_captions_table_becomes_a_corpus_for_every_split(run, table, tmp_path)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in out.iterdir()) == ["dev.spacy", "train.spacy"]
     train = load_docs(out / "train.spacy", Vocab())
-    assert [(d.text, d._.image_id) for d in train] == [
+    assert [(d.text, d._.visual_image_id) for d in train] == [
         ("A dog.", "a"),
         ("A cat.", "a"),
         ("Two", "b"),
@@ -130,15 +104,10 @@ def test_the_format_can_be_said(run, table, tmp_path):
 @pytest.mark.parametrize(
     ("source", "out", "options", "message"),
     [
-        ("tweets.txt", "train.txt", [], "name it *.spacy"),
         ("tweets.txt", "a.spacy", ["--rename", "OTHER"], "--rename expects OLD=NEW, found 'OTHER'"),
-        ("captions.tsv", "a.spacy", [], "captions become one file a split, name a folder"),
-        ("captions.tsv", "tweets.txt", [], "captions become one file a split, name a folder"),
-        ("captions.tsv", "pairs", ["--rename", "A=B"], "captions have none"),
+        ("tweets.txt", "a.spacy", ["--lang", "en"], "--lang and --max-captions are for captions"),
         ("captions.tsv", "pairs", ["--lang", "qq"], "Could not convert"),
-        ("captions.tsv", "a.spacy", ["--format", "conll"], "line 1: expected"),
         ("missing.tsv", "pairs", [], "does not exist"),
-        (".", "pairs", ["--format", "captions"], "Is a directory"),
     ],
 )
 def test_errors_say_what_to_do_and_write_nothing(
@@ -155,12 +124,3 @@ def test_errors_say_what_to_do_and_write_nothing(
 def _plain(result):
     """The output on one line, without the box that Typer draws around its errors."""
     return " ".join(result.output.replace("│", " ").split())
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"the tweets are not at {DATA}")
-def test_the_tweets(run, tmp_path):
-    out = tmp_path / "test.spacy"
-    result = run(DATA / "twitter2015" / "test.txt", out, "--rename", "OTHER=MISC")
-    # docs, tokens, images, repaired tags, LOC, MISC, ORG, PER: 135 repaired, 5,207 entities
-    row = [int(x) for x in _columns(result.output, str(out))[1:]]
-    assert [row[0], row[3], *row[4:]] == [3257, 135, 1720, 754, 860, 1873]

@@ -6,9 +6,8 @@ import pytest
 from spacy.tokens import Span
 
 from spacy_vokens.corpus.docbin import save_docs
-
-from ..corpus.made import make_clean, make_doc
-from .conftest import said
+from tests.checks.made import make_clean, make_doc
+from tests.cli.conftest import said
 
 
 def save(splits, folder):
@@ -19,7 +18,7 @@ def save(splits, folder):
 
 @pytest.fixture
 def clean(pool, tmp_path):
-    return save(make_clean(pool.hash[:16]), tmp_path / "clean")
+    return save(make_clean(pool.id.short), tmp_path / "clean")
 
 
 def test_a_clean_corpus_passes(vokens, clean, pool, text_encoder, tmp_path):
@@ -59,7 +58,7 @@ def test_a_failure_is_status_1_and_the_page_written_all_the_same(
     page = tmp_path / "page.html"
     result = vokens("debug-data", clean, other.path, "-o", page)
     assert result.exit_code == 1
-    assert said(result, "train: 2 documents vokenized from another pool")
+    assert said(result, "train: 2 documents vokenized with another pool")
     assert said(result, "0 warnings, 3 failures")
     assert "3 failures" in page.read_text(encoding="utf-8")
 
@@ -68,7 +67,7 @@ def test_training_without_entities_is_status_1(vokens, tmp_path):
     save_docs([make_doc("a b")], tmp_path / "train.spacy")
     result = vokens("debug-data", tmp_path / "train.spacy")
     assert result.exit_code == 1
-    assert said(result, "train has no entity")
+    assert said(result, "train has no entities")
     assert said(result, "--text-encoder FOLDER_OR_NAME")
 
 
@@ -102,8 +101,8 @@ def test_what_cannot_be_read_is_one_error(vokens, clean, pool, text_encoder, tmp
     encoder = ("--text-encoder", text_encoder)
     for arguments, reason in (
         ((tmp_path / "empty",), "Can't find the corpus"),
-        ((tmp_path / "damaged.spacy",), "is no .spacy corpus, or is damaged"),
-        ((clean, tmp_path / "empty"), "is no image pool"),
+        ((tmp_path / "damaged.spacy",), "is not a .spacy corpus, or is damaged"),
+        ((clean, tmp_path / "empty"), "is not an image pool"),
         ((clean, "--text-encoder", str(tmp_path / "empty")), "cannot be read"),
         ((clean, *encoder, "--window", 8, "--stride", 9), "A stride of 9 words"),
     ):

@@ -6,17 +6,14 @@ import catalogue
 import pytest
 import srsly
 import torch
-import typer
 from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from spacy_vokens.cli.embed_images import embed_images
+from spacy_vokens.cli import app
+from spacy_vokens.identity import EncoderId
 from spacy_vokens.images.encoders import ImageEncoder, image_encoders
 from spacy_vokens.images.pool import ImagePool
-
-app = typer.Typer()
-app.command("embed-images")(embed_images)
 
 
 def mean_color(model: str, weights: Path | None) -> ImageEncoder:
@@ -25,7 +22,7 @@ def mean_color(model: str, weights: Path | None) -> ImageEncoder:
     def transform(image: Image.Image) -> torch.Tensor:
         return torch.tensor(image.getpixel((0, 0))).reshape(3, 1, 1) / 255
 
-    return ImageEncoder("mean_color", module, transform, 3, "0" * 64)
+    return ImageEncoder(EncoderId("mean_color", "0" * 64), module, transform, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +33,8 @@ def registered() -> object:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
     for name in ("blue", "lime", "red"):
         Image.new("RGB", (8, 8), name).save(folder / f"{name}.png")
@@ -45,14 +42,16 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [*map(str, arguments), "--encoder", "mean_color"])
+    result = CliRunner().invoke(
+        app, ["embed-images", *map(str, arguments), "--encoder", "mean_color"]
+    )
     # wasabi wraps long lines.
     return result.exit_code, " ".join(result.output.split())
 
 
-def test_embed_images(pictures: Path, tmp_path: Path) -> None:
+def test_embed_images(images: Path, tmp_path: Path) -> None:
     code, output = run(
-        pictures, tmp_path / "pool", "--source", "a painter", "--licence", "CC0", "--batch-size", 2
+        images, tmp_path / "pool", "--source", "a painter", "--license", "CC0", "--batch-size", 2
     )
     assert code == 0, output
     for row in ("Images 3", "Rejected 0", "Dimension 3", "Encoder mean_color", "Images/s", "Size"):
@@ -60,43 +59,45 @@ def test_embed_images(pictures: Path, tmp_path: Path) -> None:
     pool = ImagePool.open(tmp_path / "pool")
     assert pool.ids == ["blue", "lime", "red"]
     assert pool.features.tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
-    assert {(record.source, record.licence) for record in pool.records} == {("a painter", "CC0")}
-    assert pool.has_thumbnails
+    assert {(record.source, record.license) for record in pool.records} == {("a painter", "CC0")}
+    assert pool.meta.thumbnails
 
-    code, output = run(pictures, tmp_path / "pool")
+    code, output = run(images, tmp_path / "pool")
     assert code == 1
-    assert "is there already" in output
-    code, output = run(pictures, tmp_path / "pool", "--overwrite", "--no-thumbnails")
+    assert "already exists" in output
+    code, output = run(images, tmp_path / "pool", "--overwrite", "--no-thumbnails")
     assert code == 0, output
-    assert not ImagePool.open(tmp_path / "pool").has_thumbnails
+    assert not ImagePool.open(tmp_path / "pool").meta.thumbnails
 
 
-def test_rejects(pictures: Path, tmp_path: Path) -> None:
-    (pictures / "bad.png").write_bytes(b"no picture")
-    code, output = run(pictures, tmp_path / "pool")
+def test_rejects(images: Path, tmp_path: Path) -> None:
+    (images / "bad.png").write_bytes(b"not an image")
+    code, output = run(images, tmp_path / "pool")
     assert code == 1
-    assert "1 of 4 pictures were rejected" in output
+    assert "1 of 4 images were rejected" in output
     listed = tmp_path / "pool.partial/rejects.jsonl"
     assert str(listed) in output.replace(" ", "")
-    reason = "not a JPEG, PNG, WEBP picture"
+    reason = "not a JPEG, PNG or WebP image"
     assert list(srsly.read_jsonl(listed)) == [{"path": "bad.png", "reason": reason}]
-    code, output = run(pictures, tmp_path / "pool", "--max-rejects", 0.25)
+    code, output = run(images, tmp_path / "pool", "--max-rejects", 0.25)
     assert code == 0, output
-    assert "1 pictures were rejected" in output
+    assert "1 images were rejected" in output
 
 
-def test_unknown_encoder(pictures: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, [str(pictures), str(tmp_path / "pool"), "--encoder", "absent"])
+def test_unknown_encoder(images: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["embed-images", str(images), str(tmp_path / "pool"), "--encoder", "absent"]
+    )
     assert result.exit_code == 1
     assert "no image encoder 'absent'" in " ".join(result.output.split())
 
 
-def test_one_error_instead_of_a_pool(pictures: Path, tmp_path: Path) -> None:
+def test_one_error_instead_of_a_pool(images: Path, tmp_path: Path) -> None:
     (tmp_path / "pool.partial").mkdir()
     (tmp_path / "pool.partial/mine.txt").touch()
     for folder, error in (
-        (pictures, "where unfinished work goes, holds something else (no job.json)"),
-        (tmp_path / "pool.partial", "holds no picture"),
+        (images, "the folder for unfinished work, holds something else (no job.json)"),
+        (tmp_path / "pool.partial", "has no images"),
     ):
         code, output = run(folder, tmp_path / "pool")
         assert code == 1

@@ -5,24 +5,13 @@ import json
 
 import pytest
 import spacy
-import typer
 from spacy.vocab import Vocab
-from typer.testing import CliRunner
 
-from spacy_vokens.cli.evaluate import evaluate
 from spacy_vokens.corpus.conll import TaggedSentence
 from spacy_vokens.corpus.convert import tagged_doc
-from spacy_vokens.corpus.docbin import load_docs, save_docs
-
-from ..conftest import PICTURES, captions
-from .conftest import said
-
-
-@pytest.fixture
-def run():
-    app = typer.Typer()
-    app.command()(evaluate)
-    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+from spacy_vokens.corpus.docbin import save_docs
+from tests.cli.conftest import said
+from tests.conftest import LANG
 
 
 @pytest.fixture
@@ -38,15 +27,15 @@ def corpus(tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "Ann Lee"}])
     nlp.to_disk(tmp_path / "model")
     return tmp_path / "model"
 
 
-def test_both_readings_are_printed_and_saved(run, model, corpus, tmp_path):
+def test_both_readings_are_printed_and_saved(vokens, model, corpus, tmp_path):
     output = tmp_path / "metrics" / "test.json"
-    result = run(model, corpus, "--output", output)
+    result = vokens("evaluate", model, corpus, "--output", output)
     assert result.exit_code == 0, result.output
     rows = [line.split() for line in result.output.splitlines()]
     assert [row for row in rows if row and row[0] in ("All", "LOC", "PER")] == [
@@ -63,9 +52,9 @@ def test_both_readings_are_printed_and_saved(run, model, corpus, tmp_path):
     ]
     report = json.loads(output.read_text(encoding="utf-8"))
     assert report["corpus_sha256"] == hashlib.sha256(corpus.read_bytes()).hexdigest()
-    assert report["scorer"] == "spacy_vokens.metrics.ner.score_tags"
     assert (report["docs"], report["tokens"]) == (2, 8)
-    assert report["strict"]["per_type"]["PER"] == {
+    assert (report["ents_p"], report["ents_r"], report["ents_f"]) == (0.5, 0.5, 0.5)
+    assert report["ents_per_type"]["PER"] == {
         "p": 0.5,
         "r": 1.0,
         "f": pytest.approx(2 / 3),
@@ -74,61 +63,44 @@ def test_both_readings_are_printed_and_saved(run, model, corpus, tmp_path):
         "fp": 1,
         "fn": 0,
     }
-    assert report["lenient"]["weighted_f"] == pytest.approx(2 / 3)
+    assert report["ents_lenient_weighted_f"] == pytest.approx(2 / 3)
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_a_pipeline_or_corpus_that_cannot_be_read_is_named(run, model, corpus, tmp_path):
+def test_a_pipeline_or_corpus_that_cannot_be_read_is_named(vokens, model, corpus, tmp_path):
     for arguments in ((tmp_path / "missing", corpus), (model, model / "config.cfg")):
-        result = run(*arguments)
+        result = vokens("evaluate", *arguments)
         assert result.exit_code == 1
         assert "Could not evaluate" in result.output
-        assert str(arguments[0]) in result.output
+        assert said(result, str(arguments[0]))
 
 
-@pytest.fixture
-def pairs(tmp_path, vokenizer):
-    path = tmp_path / "pairs.spacy"
-    save_docs([example.reference for example in captions(vokenizer)], path)
-    return path
+def test_a_corpus_without_entities_is_refused(vokens, model, tmp_path):
+    nlp = spacy.blank(LANG)
+    save_docs([nlp("the red dog")], tmp_path / "plain.spacy")
+    result = vokens("evaluate", model, tmp_path / "plain.spacy", "-o", tmp_path / "out.json")
+    assert result.exit_code == 1
+    assert said(result, "has no entities")
+    assert not (tmp_path / "out.json").exists()
 
 
-@pytest.mark.parametrize("from_pool", [False, True])
-def test_retrieval_is_scored_against_chance(run, vokenizer_path, pairs, pool, tmp_path, from_pool):
-    output = tmp_path / "retrieval.json"
-    options = ("--pool", pool.path) if from_pool else ()
-    result = run(vokenizer_path, pairs, "--output", output, *options)
+def test_the_users_code_is_imported(vokens, corpus, tmp_path):
+    code = tmp_path / "code.py"
+    code.write_text(
+        "from spacy.language import Language\n\n"
+        "@Language.component('users_own')\n"
+        "def users_own(doc):\n"
+        "    doc.ents = []\n"
+        "    return doc\n",
+        encoding="utf-8",
+    )
+    spacy.blank(LANG).to_disk(tmp_path / "own")
+    config = tmp_path / "own" / "config.cfg"
+    text = config.read_text(encoding="utf-8")
+    text = text.replace("pipeline = []", 'pipeline = ["users_own"]')
+    component = '[components]\n\n[components.users_own]\nfactory = "users_own"\n'
+    config.write_text(text.replace("[components]\n", component), encoding="utf-8")
+    result = vokens("evaluate", tmp_path / "own", corpus, "--code", code)
     assert result.exit_code == 0, result.output
-    rows = [line.split() for line in result.output.splitlines()]
-    n = len(PICTURES)
-    assert ["voken_sent_r1", "1.000", f"{1 / n:.3f}"] in rows
-    retrieval = json.loads(output.read_text(encoding="utf-8"))["retrieval"]
-    assert retrieval["candidates"] == n
-    assert retrieval["scores"]["voken_sent_r1"] == 1.0
-    assert retrieval["chance"]["voken_sent_r1"] == pytest.approx(1 / n)
-
-
-def test_a_pool_asks_for_retrieval_where_there_are_entities_too(
-    run, vokenizer_path, corpus, make_pool, tmp_path
-):
-    docs = load_docs(corpus, Vocab())
-    for doc, image_id in zip(docs, ("cow", "hen"), strict=True):
-        doc._.image_id = image_id
-    save_docs(docs, corpus)
-    report = tmp_path / "report.json"
-    pool = make_pool(("cow", "hen"), seed=3)
-    result = run(vokenizer_path, corpus, "--pool", pool.path, "--output", report)
-    assert result.exit_code == 0, result.output
-    assert json.loads(report.read_text(encoding="utf-8"))["retrieval"]["candidates"] == 2
-
-
-def test_nothing_to_score_is_said(run, model, vokenizer_path, pairs, make_pool):
-    result = run(model, pairs)
-    assert result.exit_code == 1
-    assert said(result, "no entities and no indexed pictures")
-    result = run(vokenizer_path, pairs, "--pool", make_pool(("cow",), seed=3).path)
-    assert result.exit_code == 1
-    assert said(result, "no pictures of that pool")
-    result = run(model, pairs, "--pool", make_pool(("cow",), seed=3).path)
-    assert result.exit_code == 1
-    assert said(result, "no voken_retriever")
+    missing = vokens("evaluate", tmp_path / "own", corpus, "--code", tmp_path / "missing.py")
+    assert missing.exit_code == 2

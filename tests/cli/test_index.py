@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import spacy
 
-from spacy_vokens.extensions import get_token_values
+from spacy_vokens.attributes import get_token_values
 from spacy_vokens.images.pool import ImagePool
-
-from .conftest import said
+from tests.cli.conftest import said
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +19,13 @@ def other_pool(make_pool: Callable[..., ImagePool]) -> ImagePool:
 def test_a_matching_model_becomes_a_vokenizer(vokens, unindexed_path, pool, tmp_path):
     result = vokens("index", unindexed_path, pool.path, tmp_path / "new" / "vokenizer")
     assert result.exit_code == 0, result.output
-    assert said(result, "Indexed 6 pictures for voken_retriever")
+    assert said(result, "Indexed 6 images for voken_retriever")
     nlp = spacy.load(tmp_path / "new" / "vokenizer")
     index = nlp.get_pipe("voken_retriever").index
     assert index.ids == pool.ids
     doc = nlp("a cat !")
     assert doc[1]._.voken in pool
-    assert doc._.voken_index == index.id
+    assert doc._.voken_index == str(index.mark)
     with pytest.raises(ValueError, match="has no index"):
         spacy.load(unindexed_path)("a cat !")
 
@@ -40,7 +39,7 @@ def test_retriever_and_tagger_both_take_the_new_pool(vokens, pipeline_path, othe
     images = after.get_pipe("visual_ner").images
     assert images.ids == ["cow", "hen"]
     np.testing.assert_array_equal(images.features, other_pool.features)
-    assert images.meta["pool_hash"] == other_pool.hash
+    assert images.pool == other_pool.id
     doc = after("anna in paris")
     assert set(get_token_values(doc, "voken")) <= {"cow", "hen"}
     assert None not in get_token_values(doc, "visual_gate")
@@ -86,10 +85,10 @@ def test_pool_of_another_encoder_is_refused(vokens, vokenizer_path, make_pool, t
     assert not (tmp_path / "out").exists()
 
 
-def test_pipeline_must_take_pictures(vokens, blank_path, pool, tmp_path):
+def test_pipeline_must_take_images(vokens, blank_path, pool, tmp_path):
     result = vokens("index", blank_path, pool.path, tmp_path / "out")
     assert result.exit_code == 1
-    assert said(result, "has no component that takes pictures")
+    assert said(result, "has no component that takes images")
     result = vokens("index", tmp_path / "missing", pool.path, tmp_path / "out")
     assert result.exit_code == 1
     assert said(result, "Can't find model")

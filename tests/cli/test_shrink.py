@@ -5,10 +5,9 @@ import spacy
 import torch
 from spacy_transformers.layers.hf_shim import HFShim
 
-from spacy_vokens.extensions import get_token_values
-from spacy_vokens.metrics.ner import bio_tags
-
-from .conftest import said
+from spacy_vokens.attributes import get_token_values
+from spacy_vokens.scoring.ner import bio_tags
+from tests.cli.conftest import said
 
 TEXTS = ["anna in paris !", "we see anna .", "the red dog", "big paris see anna", "a cat", ""]
 

@@ -8,9 +8,9 @@ import pytest
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_vokens.attributes import set_token_values
 from spacy_vokens.corpus.conll import TaggedSentence
 from spacy_vokens.corpus.convert import tagged_doc
-from spacy_vokens.extensions import set_token_values
 
 
 @pytest.fixture

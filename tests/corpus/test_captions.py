@@ -42,8 +42,8 @@ def test_first_captions_of_every_image(tmp_path):
         (TABLE + "a.jpg\ttrain\ta\tb\n", "line 6: expected"),
         (TABLE + "a.jpg\ttrain\t \n", "line 6: expected"),
         (TABLE + "a.jpg\t../train\ta\n", "line 6: the split '../train' names an output file"),
-        ("image\tsplit\tcaption\n\n", "holds no caption"),
-        (TABLE + "../a.jpg\ttrain\ta\n", "line 6: no image pool can hold this picture"),
+        ("image\tsplit\tcaption\n\n", "has no captions"),
+        (TABLE + "../a.jpg\ttrain\ta\n", "line 6: no image pool can hold this image"),
         (TABLE + f"a\t{'x' * 99}/\ta\n", "line 6: the split 'x{80}'… names an output file"),
     ],
 )

@@ -7,13 +7,13 @@ import pytest
 import srsly
 from spacy.attrs import IDS
 from spacy.strings import hash_string
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from spacy_vokens.attributes import get_token_values
 from spacy_vokens.corpus import docbin
 from spacy_vokens.corpus.docbin import load_docs, save_docs
-from spacy_vokens.extensions import get_token_values
-from spacy_vokens.metrics.ner import bio_tags
+from spacy_vokens.scoring.ner import bio_tags
 
 
 def test_documents_come_back_whole(make_docs, tmp_path):
@@ -24,11 +24,23 @@ def test_documents_come_back_whole(make_docs, tmp_path):
     assert [[t.idx for t in doc] for doc in loaded] == [[t.idx for t in doc] for doc in docs]
     assert [bio_tags(doc) for doc in loaded] == [bio_tags(doc) for doc in docs]
     first = loaded[0]
-    assert first._.image_id == "17_06_1"
+    assert first._.visual_image_id == "17_06_1"
     assert first._.voken_index == "index"
-    assert list(first._.raw_tags) == docs[0]._.raw_tags
+    assert list(first._.visual_raw_tags) == docs[0]._.visual_raw_tags
     assert get_token_values(first, "voken") == ["a", "b", None, None, "c"]
     assert [list(entry) for entry in first[0]._.vokens] == [["a", 0.5]]
+
+
+def test_documents_are_those_of_docbin(make_docs, tmp_path):
+    """Files of spaCy's own, with spans and categories, are read as spaCy reads them."""
+    docs = make_docs()
+    docs[0].cats = {"news": 1.0}
+    docs[0].spans["names"] = [docs[0][1:3]]
+    for path, settings in ((tmp_path / "a.spacy", {}), (tmp_path / "b.spacy", {"attrs": ["TAG"]})):
+        DocBin(docs=docs, store_user_data=not settings, **settings).to_disk(path)
+        expected = DocBin().from_disk(path).get_docs(Vocab())
+        for ours, theirs in zip(load_docs(path, Vocab()), expected, strict=True):
+            assert ours.to_bytes() == theirs.to_bytes()
 
 
 def test_a_folder_is_read_in_the_order_of_its_paths(make_docs, tmp_path):
@@ -63,7 +75,7 @@ def test_missing_and_damaged_files_are_named(make_docs, tmp_path):
     save_docs(make_docs(), path)
     for content in (b"a\tO\n", b"", path.read_bytes()[:-20]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"is no \.spacy corpus, or is damaged") as damage:
+        with pytest.raises(ValueError, match=r"is not a \.spacy corpus, or is damaged") as damage:
             load_docs(path, Vocab())
         assert str(path) in str(damage.value)
 
@@ -102,15 +114,15 @@ def _int32(*numbers):
         ([[A, 2**64 - 99999]], {"attributes": ("ORTH", "HEAD")}, "E190"),
         ([[A, 77, X]], {"attributes": ENTITY}, "E982"),
         ([[A, 1, X], [A, 1, A]], {"attributes": ENTITY}, "the entities of document 1 are ill-"),
-        ([[A, 3, 2**50]], {"attributes": ENTITY}, "its ENT_TYPE holds what is no string"),
-        ([[A, 2**50]], {"attributes": ("ORTH", "TAG")}, "its TAG holds what is no string"),
+        ([[A, 3, 2**50]], {"attributes": ENTITY}, "its ENT_TYPE has a value without a string"),
+        ([[A, 2**50]], {"attributes": ("ORTH", "TAG")}, "its TAG has a value without a string"),
         ([[A]] * 2, {"lengths": _int32(1)}, "do not hold the 1 tokens"),
         ([[A]] * 2, {"lengths": _int32(5)}, "do not hold the 5 tokens"),
         ([[A]] * 2, {"lengths": _int32(-1, 3)}, "do not hold the 2 tokens"),
         ([[A]] * 2, {"spaces": b"\1"}, "do not hold the 2 tokens"),
         ([[A]], {"attrs": []}, "do not hold the 1 tokens"),
         ([[A]], {"attrs": [2**62]}, "not in list"),
-        ([[A]], {"cats": []}, "1 documents, but 'cats' of another number"),
+        ([[A]], {"cats": []}, "1 documents, but 0 'cats'"),
         ([[A]], {"flags": [5]}, "no attribute"),
         ([[A]], {"strings": 7}, "not iterable"),
         ([[A]], {"user_data": [srsly.msgpack_dumps([1])]}, "cannot convert|update"),
@@ -121,7 +133,7 @@ def test_hostile_arrays_are_one_error_that_names_the_file(tmp_path, rows, change
     path = _hostile(tmp_path / "a.spacy", rows, **changes)
     with pytest.raises(ValueError, match=message) as error:
         load_docs(path, Vocab())
-    assert str(error.value).startswith(f"{path} is no .spacy corpus, or is damaged: ")
+    assert str(error.value).startswith(f"{path} is not a .spacy corpus, or is damaged: ")
 
 
 @pytest.mark.parametrize(
@@ -139,12 +151,12 @@ def test_cyclic_heads_and_odd_sentence_starts_are_harmless(tmp_path, name, value
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("image_id", ["a"]),
-        ("image_id", 5),
+        ("visual_image_id", ["a"]),
+        ("visual_image_id", 5),
         ("voken_index", 5),
-        ("raw_tags", "O"),
-        ("raw_tags", [5]),
-        ("raw_tags", ["E-PER"]),
+        ("visual_raw_tags", "O"),
+        ("visual_raw_tags", [5]),
+        ("visual_raw_tags", ["E-PER"]),
         ("voken", 5),
         ("voken", ["a"]),
         ("voken_score", "high"),
@@ -158,7 +170,7 @@ def test_values_that_are_none_of_ours_are_named(tmp_path, name, value):
     holder = docs[1] if Doc.has_extension(name) else docs[1][0]
     holder._.set(name, value)
     save_docs(docs, tmp_path / "a.spacy")
-    with pytest.raises(ValueError, match=rf"a\.spacy .*: document 2 holds '{name}' with the value"):
+    with pytest.raises(ValueError, match=rf"a\.spacy .*: document 2 has '{name}' with the value"):
         load_docs(tmp_path / "a.spacy", Vocab())
 
 
@@ -178,7 +190,7 @@ def test_files_are_bounded_by_their_decompressed_size(tmp_path, monkeypatch):
     monkeypatch.setattr(docbin, "CHUNK_BYTES", 1000)
     assert len(load_docs(path, Vocab())) == 1
     monkeypatch.setattr(docbin, "MAX_BYTES", size - 1)
-    with pytest.raises(ValueError, match=r"a\.spacy .* more than .* split it into several"):
+    with pytest.raises(ValueError, match=r"a\.spacy .* larger than .* split it into several"):
         load_docs(path, Vocab())
 
 
@@ -192,7 +204,7 @@ def test_every_cut_and_every_flipped_bit_that_matters_is_noticed(make_docs, tmp_
     assert len(harmful) > len(flipped) - 5
     for content in (*harmful, *(whole[:n] for n in range(0, len(whole), 7)), whole + b"x"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"a\.spacy is no \.spacy corpus, or is damaged"):
+        with pytest.raises(ValueError, match=r"a\.spacy is not a \.spacy corpus, or is damaged"):
             load_docs(path, Vocab())
 
 

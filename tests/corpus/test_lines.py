@@ -28,8 +28,8 @@ def test_lines_end_with_any_systems_line_ends_and_nothing_else(tmp_path):
         ),
         ("a\tO\n".encode("utf-16"), "line 1: byte 0xff after 0 characters is not UTF-8"),
         (b"a\n\xed\xa0\x80\n", "line 2: byte 0xed after 0"),
-        ("a\tO\n".encode("utf-16-le"), "line 1: a NUL character, which no text holds"),
-        (b"a\nb\0\n", "line 2: a NUL character"),
+        ("a\tO\n".encode("utf-16-le"), "line 1: there is a NUL character, which text does not"),
+        (b"a\nb\0\n", "line 2: there is a NUL character"),
     ],
 )
 def test_what_is_no_text_is_named_with_its_line_and_the_fix(tmp_path, content, message):

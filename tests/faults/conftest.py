@@ -10,9 +10,8 @@ from typer.testing import CliRunner, Result
 
 from spacy_vokens.cli import app
 from spacy_vokens.images.pool import ImagePool
-
-from ..cli.conftest import pipeline_path, vokens  # noqa: F401  # fixtures
-from ..images.conftest import encoder, save_picture  # noqa: F401
+from tests.cli.conftest import pipeline_path, vokens  # noqa: F401  # fixtures
+from tests.images.conftest import encoder, save_image  # noqa: F401
 
 WRITING = ("convert", "vokenize", "index", "shrink", "select-images", "visualize", "evaluate")
 
@@ -87,7 +86,7 @@ def write_with(
         "index": (vokenizer_path, pool.path),
         "shrink": (vokenizer_path,),
         "select-images": (pool.path, corpus_path / "train.spacy"),
-        "visualize": (vokenizer_path, texts, "--output"),
+        "visualize": (vokenizer_path, texts),
         "evaluate": (vokenizer_path, corpus_path / "valid.spacy", "--output"),
     }
     return lambda command, output: vokens(command, *arguments[command], output)

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from spacy_vokens.images.embed import embed_pictures
+from spacy_vokens.images.embed import EmbedOptions, embed_images
 from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
-
-from ..cli.conftest import said
-from .conftest import WRITING, start, tree, wait
+from tests.cli.conftest import said
+from tests.faults.conftest import WRITING, start, tree, wait
 
 
 @pytest.fixture
@@ -38,22 +37,22 @@ def grow(folder: Path) -> None:
 
 
 @pytest.fixture
-def pictures(save_picture: Callable[..., Path], tmp_path: Path) -> Path:
+def images(save_image: Callable[..., Path], tmp_path: Path) -> Path:
     for number in range(60):
-        save_picture(tmp_path / "pictures" / f"{number:02d}.png", seed=number, size=(96, 96))
-    return tmp_path / "pictures"
+        save_image(tmp_path / "images" / f"{number:02d}.png", seed=number, size=(96, 96))
+    return tmp_path / "images"
 
 
 def test_embedding_goes_on_when_there_is_room(
-    encoder: ImageEncoder, pictures: Path, small_disk: Path, tmp_path: Path
+    encoder: ImageEncoder, images: Path, small_disk: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OSError, match="No space left"):
-        embed_pictures(pictures, small_disk / "pool", encoder, batch_size=4)
+        embed_images(images, small_disk / "pool", encoder, EmbedOptions(batch_size=4))
     assert not (small_disk / "pool").exists()
-    assert any((small_disk / "pool.partial").glob("*.jsonl")), "what was done is kept"
+    assert any((small_disk / "pool.partial").glob("batch-*.json")), "what was done is kept"
     grow(small_disk)
-    embed_pictures(pictures, small_disk / "pool", encoder, batch_size=4)
-    expected = embed_pictures(pictures, tmp_path / "pool", encoder, batch_size=4).pool
+    embed_images(images, small_disk / "pool", encoder, EmbedOptions(batch_size=4))
+    expected = embed_images(images, tmp_path / "pool", encoder, EmbedOptions(batch_size=4)).pool
     assert tree(small_disk / "pool") == tree(expected.path)
 
 
@@ -69,16 +68,16 @@ def test_a_command_writes_whole_or_nothing(
     assert tree(small_disk).keys() == {"filling"}
 
 
-def test_a_file_that_may_not_grow(encoder: ImageEncoder, pictures: Path, tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow(encoder: ImageEncoder, images: Path, tmp_path: Path) -> None:
     """The same without a disk of its own: no file may have more than 400 bytes."""
 
     def embed() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))
         with pytest.raises(OSError):  # noqa: PT011  # NumPy's own words, without a number
-            embed_pictures(pictures, tmp_path / "pool", encoder, batch_size=4)
+            embed_images(images, tmp_path / "pool", encoder, EmbedOptions(batch_size=4))
         os._exit(7)
 
     assert wait(start(embed)) == 7
     assert not (tmp_path / "pool").exists()
-    embed_pictures(pictures, tmp_path / "pool", encoder, batch_size=4)
+    embed_images(images, tmp_path / "pool", encoder, EmbedOptions(batch_size=4))
     assert len(ImagePool.open(tmp_path / "pool")) == 60

@@ -17,11 +17,10 @@ import spacy
 from spacy.vocab import Vocab
 
 from spacy_vokens.corpus.docbin import load_docs
-from spacy_vokens.images.embed import embed_pictures
+from spacy_vokens.images.embed import EmbedOptions, embed_images
 from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
-
-from .conftest import run, start, tree, wait
+from tests.faults.conftest import run, start, tree, wait
 
 N_KILLS = 20
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -60,14 +59,14 @@ def kill_at_random_moments(
         shutil.rmtree(output.parent)
 
 
-def test_embed(encoder: ImageEncoder, save_picture: Callable[..., Path], tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
+def test_embed(encoder: ImageEncoder, save_image: Callable[..., Path], tmp_path: Path) -> None:
+    images = tmp_path / "images"
     for number in range(32):
-        save_picture(pictures / f"{number:02d}.png", seed=number, size=(64, 48))
-    (pictures / "broken.png").write_bytes(b"no picture")
+        save_image(images / f"{number:02d}.png", seed=number, size=(64, 48))
+    (images / "broken.png").write_bytes(b"not an image")
 
     def embed(pool: Path) -> None:
-        embed_pictures(pictures, pool, encoder, batch_size=4, overwrite=True)
+        embed_images(images, pool, encoder, EmbedOptions(batch_size=4, overwrite=True))
 
     kill_at_random_moments(embed, ImagePool.open, tmp_path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import spacy
 
-from spacy_vokens.extensions import get_token_values
+from spacy_vokens.attributes import get_token_values
 
 TEXTS = ["a red cat in paris", "we see the dog !", "", "fish"]
 SCRIPT = """

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import spacy
 
-from ..conftest import WORDS
+from tests.conftest import WORDS
 
 N_DOCS = 200_000
 N_WARM = 20_000

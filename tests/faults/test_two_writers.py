@@ -15,12 +15,11 @@ from PIL import Image
 from typer.testing import Result
 
 from spacy_vokens.files import sole_writer
-from spacy_vokens.images.embed import embed_pictures
+from spacy_vokens.images.embed import EmbedOptions, embed_images
 from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
-
-from ..cli.conftest import said
-from .conftest import WRITING, run, start, wait
+from tests.cli.conftest import said
+from tests.faults.conftest import WRITING, run, start, wait
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -50,10 +49,10 @@ def test_a_command_leaves_the_output_to_its_writer(
 
 
 def test_two_jobs_of_one_pool(
-    encoder: ImageEncoder, save_picture: Callable[..., Path], tmp_path: Path
+    encoder: ImageEncoder, save_image: Callable[..., Path], tmp_path: Path
 ) -> None:
     for number in range(8):
-        save_picture(tmp_path / "pictures" / f"{number}.png", seed=number)
+        save_image(tmp_path / "images" / f"{number}.png", seed=number)
     pool = tmp_path / "pools" / "pool"
 
     def transform_when_told(image: Image.Image) -> torch.Tensor:
@@ -63,11 +62,11 @@ def test_two_jobs_of_one_pool(
         return encoder.transform(image)
 
     slow = replace(encoder, transform=transform_when_told)
-    first = start(lambda: embed_pictures(tmp_path / "pictures", pool, slow))
+    first = start(lambda: embed_images(tmp_path / "images", pool, slow))
     while not (tmp_path / "began").exists():
         time.sleep(0.01)
     with pytest.raises(BlockingIOError, match="pool is being written by another process"):
-        embed_pictures(tmp_path / "pictures", pool, encoder)
+        embed_images(tmp_path / "images", pool, encoder)
     (tmp_path / "go").touch()
     assert wait(first) == 0
     assert len(ImagePool.open(pool)) == 8
@@ -75,16 +74,18 @@ def test_two_jobs_of_one_pool(
 
 
 def test_an_open_pool_outlives_its_replacement(
-    encoder: ImageEncoder, save_picture: Callable[..., Path], tmp_path: Path
+    encoder: ImageEncoder, save_image: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Its features are mapped; the new ones are other files, which take their place."""
-    picture = save_picture(tmp_path / "pictures" / "a.png", seed=1)
-    embed_pictures(tmp_path / "pictures", tmp_path / "pool", encoder)
+    image = save_image(tmp_path / "images" / "a.png", seed=1)
+    embed_images(tmp_path / "images", tmp_path / "pool", encoder)
     opened = ImagePool.open(tmp_path / "pool")
     before = opened.features.copy()
-    save_picture(picture, seed=2)
+    save_image(image, seed=2)
     overwrite = start(
-        lambda: embed_pictures(tmp_path / "pictures", tmp_path / "pool", encoder, overwrite=True)
+        lambda: embed_images(
+            tmp_path / "images", tmp_path / "pool", encoder, EmbedOptions(overwrite=True)
+        )
     )
     assert wait(overwrite) == 0
     assert (opened.features == before).all()

@@ -8,7 +8,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["spacy_vokens"]):
-    from .targets import DOCUMENTED, TARGETS
+    from tests.fuzz.targets import DOCUMENTED, TARGETS
 
 
 def main() -> None:

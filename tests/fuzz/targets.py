@@ -1,4 +1,4 @@
-"""What is fuzzed: for each reader a function of bytes, and valid inputs to begin with.
+"""The fuzzing targets: for each reader a function of bytes, and valid inputs to start with.
 
 A target raises what its reader raises: one of `DOCUMENTED`, or nothing.
 """
@@ -24,21 +24,22 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from spacy_vokens.attributes import set_token_values
 from spacy_vokens.corpus.captions import read_captions
 from spacy_vokens.corpus.conll import TaggedSentence, read_conll
 from spacy_vokens.corpus.convert import tagged_doc
 from spacy_vokens.corpus.docbin import load_docs, save_docs
-from spacy_vokens.extensions import set_token_values
-from spacy_vokens.images.decode import open_picture
-from spacy_vokens.images.ids import hash_ids
-from spacy_vokens.images.pool import ImagePool, ImageRecord
-from spacy_vokens.layers.image_features import ImageFeatures
-from spacy_vokens.pipeline.file_pipe import FORMAT_VERSION, MANIFEST
-from spacy_vokens.retrieval.index import VokenIndex
+from spacy_vokens.identity import EncoderId, hash_ids
+from spacy_vokens.images.decode import open_image
+from spacy_vokens.images.pool import ImagePool, ImageRecord, PoolContent
+from spacy_vokens.index import VokenIndex
+from spacy_vokens.models.image_features import ImageFeatures
+from spacy_vokens.pipeline.serialize import FORMAT_VERSION, MANIFEST
+from tests.conftest import LANG
 
 DOCUMENTED = (ValueError, FileNotFoundError)
 CORPUS = Path(__file__).parent / "corpus"
-# In memory, where the system has such a folder: a target writes a file for every input.
+# In memory if the system has such a folder, since a target writes a file for every input.
 MEMORY = Path("/dev/shm")
 SEPARATOR = b"\n=== file ===\n"
 MAX_PIXELS = 1_000_000
@@ -46,11 +47,12 @@ MAX_PIXELS = 1_000_000
 
 @dataclass(frozen=True)
 class Target:
-    """One reader.
+    """A reader to fuzz.
 
-    read: gives it an input.
-    seeds: valid inputs, which `read` takes without an error.
-    runs: inputs of the long run: together a million, fewer where a reader is slow.
+    Attributes:
+        read: Passes an input to the reader.
+        seeds: Returns valid inputs, which `read` accepts.
+        runs: Number of inputs in the long run: a million over all targets, fewer for slow readers.
     """
 
     read: Callable[[bytes], None]
@@ -78,7 +80,7 @@ def captions(data: bytes) -> None:
 
 
 def docbin(data: bytes) -> None:
-    """The bytes as a file; and as its content, compressed, so that the checksum is right."""
+    """Read the bytes as a file, and as the content of one, compressed with the right checksum."""
     path = _scratch() / "a.spacy"
     try:
         content = zlib.decompress(data)
@@ -106,17 +108,17 @@ def docbin_seeds() -> list[bytes]:
     return [path.read_bytes(), zlib.decompress(path.read_bytes())]
 
 
-# Pictures
+# Images
 
 
-def picture(data: bytes) -> None:
-    image = open_picture(data, max_pixels=MAX_PIXELS)
-    assert image.mode == "RGB"
-    image.tobytes()
+def image(data: bytes) -> None:
+    opened = open_image(data, max_pixels=MAX_PIXELS)
+    assert opened.mode == "RGB"
+    opened.tobytes()
 
 
 @cache
-def picture_seeds() -> list[bytes]:
+def image_seeds() -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     seeds = []
@@ -131,8 +133,8 @@ def picture_seeds() -> list[bytes]:
     return seeds
 
 
-# Artefacts: their files joined by `SEPARATOR`, the hashes among them set right, since nothing
-# behind the check of a hash would be reached otherwise.
+# Artifacts: their files joined by `SEPARATOR`. Hashes are corrected, since nothing after the check
+# of a hash would be reached otherwise.
 
 POOL_FILES = ("meta.json", "images.jsonl", "features.npy")
 
@@ -190,7 +192,7 @@ RETRIEVER_FILES = ("cfg.json", "model", *VokenIndex.FILES)
 
 def retriever(data: bytes) -> None:
     files = _split(data, RETRIEVER_FILES)
-    # A manifest that fits, or nothing behind it is ever reached.
+    # With a manifest that fits, or nothing after its check would be reached.
     hashes = {name: _sha256(content) for name, content in files.items()}
     files[MANIFEST] = json.dumps({"version": FORMAT_VERSION, "sha256": hashes}).encode()
     _vokenizer().get_pipe("voken_retriever").from_bytes(srsly.msgpack_dumps(files))
@@ -198,14 +200,16 @@ def retriever(data: bytes) -> None:
 
 @cache
 def retriever_seeds() -> list[bytes]:
-    return [_join(_vokenizer().get_pipe("voken_retriever").to_files())]
+    files = srsly.msgpack_loads(_vokenizer().get_pipe("voken_retriever").to_bytes())
+    del files[MANIFEST]
+    return [_join(files)]
 
 
 TARGETS = {
     "conll": Target(conll, lambda: _stored("conll"), 200_000),
     "captions": Target(captions, lambda: _stored("captions"), 300_000),
     "docbin": Target(docbin, docbin_seeds, 50_000),
-    "picture": Target(picture, picture_seeds, 300_000),
+    "image": Target(image, image_seeds, 300_000),
     "pool": Target(pool, pool_seeds, 40_000),
     "index": Target(index, index_seeds, 100_000),
     "features": Target(features, features_seeds, 30_000),
@@ -214,7 +218,7 @@ TARGETS = {
 
 
 def reproducers(name: str) -> list[Path]:
-    """The files kept for a target: what it takes, and what it once did not refuse as it should."""
+    """Return the stored inputs of a target: valid ones, and ones that it once failed to refuse."""
     return sorted((CORPUS / name).glob("*"))
 
 
@@ -257,18 +261,19 @@ def _pool() -> ImagePool:
     records = [ImageRecord(id, f"{id}.png", "0" * 64, 8, 8, "the tests", "CC0") for id in "ab"]
     return ImagePool.write(
         _scratch() / "seed_pool",
-        records,
-        np.arange(6).reshape(2, 3),
-        encoder="tiny",
-        weights_sha256="1" * 64,
-        picture_root=_scratch(),
+        PoolContent(
+            records,
+            np.arange(6).reshape(2, 3),
+            encoder=EncoderId("tiny", "1" * 64),
+            image_root=_scratch(),
+        ),
     )
 
 
 @cache
 def _vokenizer() -> Language:
     """A pipeline with a retriever of a few hundred weights."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     tok2vec = {
         "@architectures": "spacy.HashEmbedCNN.v2",
         "pretrained_vectors": None,
@@ -284,11 +289,11 @@ def _vokenizer() -> Language:
         "hidden_width": 4,
         "width": 4,
         "tok2vec": tok2vec,
-        "loss": {"@losses": "spacy-vokens.InfoNCE.v1"},
+        "loss": {"@voken_losses": "spacy-vokens.InfoNCE.v1"},
     }
     component = nlp.add_pipe("voken_retriever", config={"model": model})
     reference = Doc(nlp.vocab, words=["a"])
-    reference._.image_id = "a"
+    reference._.visual_image_id = "a"
     examples = [Example(Doc(nlp.vocab, words=["a"]), reference)]
     nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(_pool().path)}
     nlp.initialize(lambda: examples)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from .targets import DOCUMENTED, TARGETS, reproducers
+from tests.fuzz.targets import DOCUMENTED, TARGETS, reproducers
 
 ROOT = Path(__file__).parents[2]
 edits = st.lists(
@@ -49,7 +49,7 @@ def test_readers_refuse_what_is_kept_for_it(name, path):
 @settings(
     max_examples=100,
     deadline=None,
-    # Inputs are small as they are: shrinking them takes longer than finding them.
+    # Inputs are small anyway. Shrinking them would take longer than finding them.
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
@@ -72,18 +72,18 @@ def test_the_long_run_has_a_million_inputs():
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed")
 @fuzzed
 def test_the_long_run_finds_nothing(name, tmp_path):
-    for folder in ("found", "seeds", "artefacts"):
+    for folder in ("found", "seeds", "artifacts"):
         (tmp_path / folder).mkdir()
     seeds = [*TARGETS[name].seeds(), *(path.read_bytes() for path in reproducers(name))]
     for number, seed in enumerate(seeds):
         (tmp_path / "seeds" / str(number)).write_bytes(seed)
-    # For a trial: SPACY_VOKENS_FUZZ_SHARE=0.01 runs a hundredth of the inputs.
+    # SPACY_VOKENS_FUZZ_SHARE=0.01 runs only a hundredth of the inputs, to try it out.
     runs = int(TARGETS[name].runs * float(os.environ.get("SPACY_VOKENS_FUZZ_SHARE", "1")))
     options = [f"-runs={runs}", "-rss_limit_mb=3072", "-timeout=30", "-max_len=8192"]
     result = subprocess.run(
         [
             *(sys.executable, "-m", "tests.fuzz.run_atheris", name, *options),
-            *("-print_final_stats=1", "-artifact_prefix=artefacts/", "found", "seeds"),
+            *("-print_final_stats=1", "-artifact_prefix=artifacts/", "found", "seeds"),
         ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What needs a GPU, on a bare machine that has torch, CuPy and pytest and reaches no registry.
+# Run the GPU tests on a machine that has torch, CuPy and pytest but reaches no package registry.
 #
-#   tests/gpu/run.sh pack [VERSION]   here: put what such a machine lacks into gpu-packages.tar.xz,
-#                                     for its Python VERSION (3.12)
-#   tests/gpu/run.sh run OUT          there: unpack it, run the tests, time nlp.pipe, and leave
-#                                     tests.xml, gpu.json and log.txt in the folder OUT
+#   tests/gpu/run.sh pack [VERSION]   here: pack the other dependencies into gpu-packages.tar.xz,
+#                                     for the machine's Python VERSION (3.12)
+#   tests/gpu/run.sh run OUT          there: unpack them, run the tests, time nlp.pipe, and write
+#                                     tests.xml, gpu.json and log.txt to the folder OUT
 #
-# faiss-cpu is carried: the wheel of faiss-gpu has 135 MB, and the test that wants it skips without.
+# faiss-cpu is packed. The wheel of faiss-gpu has 135 MB; the test that needs it is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 packed=gpu-packages.tar.xz
@@ -15,7 +15,7 @@ python=${PYTHON:-python3}
 pack() {
     work=$(mktemp -d)  # global, for the trap
     trap 'rm -rf "$work"' EXIT
-    # Without dependencies, so that torch and what comes with it stay the machine's own.
+    # Without dependencies, so that the machine's own torch is used.
     local platforms=()
     for platform in manylinux_2_{28,27,24,17}_x86_64 manylinux2014_x86_64 manylinux1_x86_64; do
         platforms+=(--platform "$platform")
@@ -27,8 +27,8 @@ pack() {
         'huggingface-hub<1' 'spacy-alignments<1' 'spacy-legacy<3.1' 'spacy-loggers<2' \
         'catalogue<2.1' 'confection>=1.3,<2' 'wasabi<1.2' 'weasel<2' 'cloudpathlib<1' 'smart-open<8' \
         'cymem<3' 'preshed<3.1' 'murmurhash<1.1' 'langcodes<4' 'pydantic==2.12.5' \
-        'pydantic-core==2.41.5' pytorch-crf 'faiss-cpu>=1.15' 'filelock>=3.20.3' 'pillow>=12.3'
-    # Sources and tests of compiled packages are half of their size.
+        'pydantic-core==2.41.5' 'faiss-cpu>=1.15' 'filelock>=3.20.3' 'pillow>=12.3'
+    # Sources and tests are half of the size of compiled packages.
     find "$work/site" \( -name '*.cpp' -o -name '*.c' -o -name '*.pyx' -o -name '*.pxd' \) -delete
     find "$work/site" -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
     tar -C "$work" -cJf "$packed" site
@@ -41,7 +41,7 @@ run() {
     mkdir -p "$out"
     tar -C "$site" -xJf "$packed"
     export PYTHONPATH=$PWD:$site/site HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
-    # Its metadata tell spaCy of our components, as an installed package's do.
+    # Install the project's metadata, so that spaCy finds its components.
     "$python" -m pip install --quiet --no-deps --no-build-isolation --no-index \
         --target "$site/site" --upgrade .
     set +e
@@ -54,6 +54,6 @@ run() {
 
 case "${1:-}" in
     pack) pack "${@:2}" ;;
-    run) run "${2:?a folder for the results}" ;;
+    run) run "${2:?name a folder for the results}" ;;
     *) grep '^#' "$0" | tail -n +2 | cut -c3-; exit 2 ;;
 esac

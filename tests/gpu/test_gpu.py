@@ -17,18 +17,18 @@ from spacy.tokens import Doc
 from torch import nn
 from typer.testing import CliRunner
 
+from spacy_vokens.attributes import DOC_EXTENSIONS, TOKEN_EXTENSIONS, get_token_values
 from spacy_vokens.cli import app
 from spacy_vokens.corpus.docbin import load_docs, save_docs
-from spacy_vokens.extensions import DOC_EXTENSIONS, TOKEN_EXTENSIONS, get_token_values
-from spacy_vokens.images.embed import embed_pictures
+from spacy_vokens.identity import EncoderId, PoolId
+from spacy_vokens.images.embed import EmbedOptions, embed_images
 from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImageRecord
-from spacy_vokens.layers.crf import crf_loss
-from spacy_vokens.metrics.ner import bio_tags
-from spacy_vokens.retrieval.index import VokenIndex
-from spacy_vokens.tagger.crf import tag_set
-
-from ..conftest import WORDS
+from spacy_vokens.index import VokenIndex
+from spacy_vokens.models.crf import crf_loss
+from spacy_vokens.models.torch.crf import tag_set
+from spacy_vokens.scoring.ner import bio_tags
+from tests.conftest import WORDS
 
 pytestmark = [
     pytest.mark.gpu,
@@ -119,10 +119,10 @@ def is_tie(nlp: Language, doc: Doc, tags: list[str]) -> bool:
     """Whether other tags than the document's own are as likely."""
     tagger = nlp.get_pipe("visual_ner")
     numbers = {tag: number for number, tag in enumerate(tag_set(tagger.labels))}
-    emissions = tagger.model.predict([doc]).emissions
+    (tagged,) = tagger.predict([doc])
     crf = tagger.model.get_ref("crf")
     own, other = (
-        crf_loss(crf, emissions, [[numbers[tag] for tag in sequence]])[0]
+        crf_loss(crf, [tagged.emissions], [[numbers[tag] for tag in sequence]])[0]
         for sequence in (bio_tags(doc), tags)
     )
     return abs(own - other) < TIE * len(doc)
@@ -197,9 +197,9 @@ def test_vokenize_gives_what_it_gives_on_the_cpu(trained: Path, tmp_path: Path) 
     assert scores[1] == pytest.approx(scores[0], abs=TIE)
 
 
-def test_pictures_have_the_same_features(tmp_path: Path) -> None:
-    def transform(picture: Image.Image) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1) / 255
+def test_images_have_the_same_features(tmp_path: Path) -> None:
+    def transform(image: Image.Image) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1) / 255
 
     rng = np.random.default_rng(0)
     (tmp_path / "pictures").mkdir()
@@ -207,9 +207,11 @@ def test_pictures_have_the_same_features(tmp_path: Path) -> None:
         pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).eval().requires_grad_(False)
-    encoder = ImageEncoder("random", module, transform, 144, "0" * 64)
+    encoder = ImageEncoder(EncoderId("random", "0" * 64), module, transform, 144)
     on_cpu, on_gpu = (
-        embed_pictures(tmp_path / "pictures", tmp_path / device[:4], encoder, device=device).pool
+        embed_images(
+            tmp_path / "pictures", tmp_path / device[:4], encoder, EmbedOptions(device=device)
+        ).pool
         for device in ("cpu", f"cuda:{GPU_ID}")
     )
     assert on_gpu.ids == on_cpu.ids
@@ -225,8 +227,8 @@ def test_faiss_finds_the_same_images_on_the_gpu() -> None:
     keys, queries = rng.normal(size=(5000, 64)), rng.normal(size=(500, 64))
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
     records = [ImageRecord(f"{row:04}", f"{row}.png", "0" * 64, 1, 1) for row in range(len(keys))]
-    meta = {"pool_hash": "ab" * 32, "encoder": "tiny", "weights_sha256": "1" * 64}
-    index = VokenIndex(keys, records, {}, meta | {"picture_root": "."})
+    names = {"pool": PoolId("ab" * 32), "encoder": EncoderId("tiny", "1" * 64)}
+    index = VokenIndex(keys, records, {}, **names, image_root=".")
     ids, scores = index.search(queries, 2)
     on_gpu = faiss.index_cpu_to_gpu(
         faiss.StandardGpuResources(), GPU_ID, faiss.IndexFlatIP(keys.shape[1])

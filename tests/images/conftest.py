@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from spacy_vokens.identity import EncoderId
 from spacy_vokens.images.encoders import ImageEncoder
 
 SIDE = 16
 DIMENSION = 8
-N_PICTURES = 11
+N_IMAGES = 11
 
 
 def transform(image: Image.Image) -> torch.Tensor:
@@ -30,12 +31,12 @@ def encoder() -> ImageEncoder:
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 8)
     )
     module.eval().requires_grad_(False)
-    return ImageEncoder("tiny", module, transform, DIMENSION, "0" * 64)
+    return ImageEncoder(EncoderId("tiny", "0" * 64), module, transform, DIMENSION)
 
 
 @pytest.fixture
-def save_picture() -> Callable[..., Path]:
-    """Write a picture of noise, the same for the same seed; the extension says the format."""
+def save_image() -> Callable[..., Path]:
+    """Write an image of noise, the same for the same seed; the extension says the format."""
 
     def save(path: Path, *, seed: int = 0, size: tuple[int, int] = (24, 20)) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,18 +61,18 @@ def unprivileged() -> Iterator[None]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, save_picture: Callable[..., Path]) -> Path:
+def images(tmp_path: Path, save_image: Callable[..., Path]) -> Path:
     extensions = ["jpg", "png", "webp", "JPEG"]
-    for i in range(N_PICTURES):
+    for i in range(N_IMAGES):
         folder = "sub/" if i % 3 == 0 else ""
-        save_picture(
-            tmp_path / f"pictures/{folder}{i:02d}.{extensions[i % 4]}", seed=i, size=(30, 10 + i)
+        save_image(
+            tmp_path / f"images/{folder}{i:02d}.{extensions[i % 4]}", seed=i, size=(30, 10 + i)
         )
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
 class Interrupting:
-    """A transform that stops the job at its n-th picture."""
+    """A transform that stops the job at its n-th image."""
 
     def __init__(self, encoder: ImageEncoder, n: int) -> None:
         self.transform, self.left = encoder.transform, n

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from spacy_vokens.files import sha256_file
-from spacy_vokens.images.decode import open_picture
-from spacy_vokens.images.embed import embed_pictures
+from spacy_vokens.identity import EncoderId
+from spacy_vokens.images.decode import open_image
+from spacy_vokens.images.embed import EmbedOptions, embed_images
 from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
-
-from .conftest import N_PICTURES, Interrupting
+from tests.images.conftest import N_IMAGES, Interrupting
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -28,57 +28,58 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_embed(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
-    report = embed_pictures(
-        pictures, tmp_path / "pool", encoder, batch_size=4, source="a source", licence="CC0"
+def test_embed(images: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
+    report = embed_images(
+        images,
+        tmp_path / "pool",
+        encoder,
+        EmbedOptions(batch_size=4, source="a source", license="CC0"),
     )
     pool = ImagePool.open(tmp_path / "pool")
     assert pool.ids == sorted(f"sub/{i:02d}" if i % 3 == 0 else f"{i:02d}" for i in range(11))
     assert (report.n_rejected, report.n_other) == (0, 0)
     assert report.images_per_second > 0
     for record, features in zip(pool.records, pool.features, strict=True):
-        file = pictures / record.path
-        image = open_picture(file)
+        file = images / record.path
+        image = open_image(file)
         assert record.sha256 == sha256_file(file)
         assert (record.width, record.height) == image.size
-        assert (record.source, record.licence) == ("a source", "CC0")
+        assert (record.source, record.license) == ("a source", "CC0")
         alone = encoder.module(encoder.transform(image)[None])[0]
         np.testing.assert_allclose(features, alone, rtol=2e-3, atol=1e-3)
         with Image.open(BytesIO(pool.thumbnail(record.id))) as thumbnail:
             assert thumbnail.size == image.size
     assert np.ptp(np.asarray(pool.features, np.float32), axis=0).max() > 0.01
-    assert pool.meta["encoder"] == "tiny"
-    assert pool.meta["weights_sha256"] == encoder.weights_sha256
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["pictures", "pool"]
+    assert pool.encoder == encoder.id
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["images", "pool"]
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 64}, {"workers": 1}])
 def test_batches_and_workers_do_not_change_the_features(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder, options: dict[str, int]
+    images: Path, tmp_path: Path, encoder: ImageEncoder, options: dict[str, int]
 ) -> None:
-    one = embed_pictures(pictures, tmp_path / "one", encoder, batch_size=4, workers=3).pool
-    two = embed_pictures(pictures, tmp_path / "two", encoder, **options).pool
+    one = embed_images(
+        images, tmp_path / "one", encoder, EmbedOptions(batch_size=4, workers=3)
+    ).pool
+    two = embed_images(images, tmp_path / "two", encoder, EmbedOptions(**options)).pool
     assert one.records == two.records
     np.testing.assert_allclose(one.features, two.features, rtol=2e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("n", [0, 4, 10])
 def test_an_interrupted_job_goes_on(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder, n: int
+    images: Path, tmp_path: Path, encoder: ImageEncoder, n: int
 ) -> None:
-    (pictures / "03b.png").write_bytes(b"no picture")
+    (images / "03b.png").write_bytes(b"not an image")
     options: dict = {"batch_size": 2, "workers": 1, "max_rejects": 0.2}
-    embed_pictures(pictures, tmp_path / "undisturbed", encoder, **options)
+    embed_images(images, tmp_path / "undisturbed", encoder, EmbedOptions(**options))
     stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, n))
     with pytest.raises(KeyboardInterrupt):
-        embed_pictures(pictures, tmp_path / "pool", stopping, **options)
+        embed_images(images, tmp_path / "pool", stopping, EmbedOptions(**options))
     assert not (tmp_path / "pool").exists()
 
     work = tmp_path / "pool.partial"
-    done = {
-        file: sum("sha256" in line for line in srsly.read_jsonl(file))
-        for file in work.glob("batch-*.jsonl")
-    }
+    done = {file: len(srsly.read_json(file)["records"]) for file in work.glob("batch-*.json")}
     assert sum(done.values()) == {0: 0, 4: 3, 10: 9}[n]
     if done:
         # What a process leaves that dies while it writes.
@@ -87,8 +88,8 @@ def test_an_interrupted_job_goes_on(
         file.with_suffix(".npy").write_bytes(b"half a file")
     counting = Interrupting(encoder, 1000)
     resumed_encoder = dataclasses.replace(encoder, transform=counting)
-    embed_pictures(pictures, tmp_path / "pool", resumed_encoder, **options)
-    assert 1000 - counting.left == N_PICTURES - sum(done.values())
+    embed_images(images, tmp_path / "pool", resumed_encoder, EmbedOptions(**options))
+    assert 1000 - counting.left == N_IMAGES - sum(done.values())
     undisturbed, resumed = files_of(tmp_path / "undisturbed"), files_of(tmp_path / "pool")
     assert undisturbed == resumed
     assert not work.exists()
@@ -100,70 +101,73 @@ def test_an_interrupted_job_goes_on(
         ({"batch_size": 3}, "batch_size"),
         ({"source": "another"}, "source"),
         ({"thumbnails": False}, "thumbnails"),
-        ({"weights_sha256": "1" * 64}, "weights_sha256"),
+        ({"encoder": EncoderId("tiny", "1" * 64)}, "encoder"),
     ],
 )
 def test_an_unfinished_job_of_another_kind_is_not_mixed_in(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder, change: dict, message: str
+    images: Path, tmp_path: Path, encoder: ImageEncoder, change: dict, message: str
 ) -> None:
     stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, 9))
     with pytest.raises(KeyboardInterrupt):
-        embed_pictures(pictures, tmp_path / "pool", stopping, batch_size=2)
-    if "weights_sha256" in change:
-        encoder = dataclasses.replace(encoder, weights_sha256=change.pop("weights_sha256"))
+        embed_images(images, tmp_path / "pool", stopping, EmbedOptions(batch_size=2))
+    if "encoder" in change:
+        encoder = dataclasses.replace(encoder, id=change["encoder"])
+        change = {}
     with pytest.raises(ValueError, match=rf"pool\.partial holds .* differs in {message}:"):
-        embed_pictures(pictures, tmp_path / "pool", encoder, **({"batch_size": 2} | change))
+        embed_images(
+            images, tmp_path / "pool", encoder, EmbedOptions(**({"batch_size": 2} | change))
+        )
 
 
 @pytest.mark.parametrize("change", ["another", "removed", "added"])
-def test_batches_of_the_same_pictures_outlive_a_change(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder, change: str
+def test_batches_of_the_same_images_outlive_a_change(
+    images: Path, tmp_path: Path, encoder: ImageEncoder, change: str
 ) -> None:
     stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, 9))
     with pytest.raises(KeyboardInterrupt):
-        embed_pictures(pictures, tmp_path / "pool", stopping, batch_size=2, workers=1)
+        embed_images(images, tmp_path / "pool", stopping, EmbedOptions(batch_size=2, workers=1))
     if change == "removed":
-        (pictures / "05.png").unlink()
+        (images / "05.png").unlink()
     else:
-        copy = pictures / ("05.png" if change == "another" else "05b.png")
-        copy.write_bytes((pictures / "01.png").read_bytes())
+        copy = images / ("05.png" if change == "another" else "05b.png")
+        copy.write_bytes((images / "01.png").read_bytes())
     counting = Interrupting(encoder, 1000)
     going_on = dataclasses.replace(encoder, transform=counting)
-    pool = embed_pictures(pictures, tmp_path / "pool", going_on, batch_size=2).pool
+    pool = embed_images(images, tmp_path / "pool", going_on, EmbedOptions(batch_size=2)).pool
     assert 1000 - counting.left < len(pool)
-    embed_pictures(pictures, tmp_path / "anew", encoder, batch_size=2)
+    embed_images(images, tmp_path / "anew", encoder, EmbedOptions(batch_size=2))
     assert files_of(tmp_path / "pool") == files_of(tmp_path / "anew")
 
 
-def test_no_thumbnails(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
-    report = embed_pictures(pictures, tmp_path / "pool", encoder, thumbnails=False)
-    assert not report.pool.has_thumbnails
+def test_no_thumbnails(images: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
+    report = embed_images(images, tmp_path / "pool", encoder, EmbedOptions(thumbnails=False))
+    assert not report.pool.meta.thumbnails
 
 
-def test_no_pictures(tmp_path: Path, encoder: ImageEncoder) -> None:
-    (tmp_path / "pictures").mkdir()
-    with pytest.raises(ValueError, match=r"holds no picture \(\.jpg"):
-        embed_pictures(tmp_path / "pictures", tmp_path / "pool", encoder)
+def test_no_images(tmp_path: Path, encoder: ImageEncoder) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(ValueError, match=r"has no images \(\.jpg"):
+        embed_images(tmp_path / "images", tmp_path / "pool", encoder)
     with pytest.raises(ValueError, match="absent cannot be read"):
-        embed_pictures(tmp_path / "absent", tmp_path / "pool", encoder)
+        embed_images(tmp_path / "absent", tmp_path / "pool", encoder)
 
 
-def test_an_existing_pool(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
-    embed_pictures(pictures / "sub", tmp_path / "pool", encoder)
+def test_an_existing_pool(images: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
+    embed_images(images / "sub", tmp_path / "pool", encoder)
     stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, 0))
-    with pytest.raises(FileExistsError, match="there already"):
-        embed_pictures(pictures, tmp_path / "pool", stopping)
-    report = embed_pictures(pictures, tmp_path / "pool", encoder, overwrite=True)
-    assert len(report.pool) == N_PICTURES
-    with pytest.raises(ValueError, match="lies among its own pictures"):
-        embed_pictures(pictures, pictures / "pool", encoder)
+    with pytest.raises(FileExistsError, match="already exists"):
+        embed_images(images, tmp_path / "pool", stopping)
+    report = embed_images(images, tmp_path / "pool", encoder, EmbedOptions(overwrite=True))
+    assert len(report.pool) == N_IMAGES
+    with pytest.raises(ValueError, match="is inside its own images"):
+        embed_images(images, images / "pool", encoder)
 
 
-def test_every_kind_of_picture_that_is_good(
-    tmp_path: Path, encoder: ImageEncoder, save_picture: Callable[..., Path]
+def test_every_kind_of_image_that_is_good(
+    tmp_path: Path, encoder: ImageEncoder, save_image: Callable[..., Path]
 ) -> None:
-    folder = tmp_path / "pictures"
-    plain = Image.open(save_picture(folder / "plain.png", size=(30, 20)))
+    folder = tmp_path / "images"
+    plain = Image.open(save_image(folder / "plain.png", size=(30, 20)))
     rotated = Image.Exif()
     rotated[0x0112] = 6
     kinds: dict[str, tuple[Image.Image, str, dict]] = {
@@ -181,7 +185,7 @@ def test_every_kind_of_picture_that_is_good(
     }
     for name, (image, file_format, options) in kinds.items():
         image.save(folder / name, file_format, **options)
-    report = embed_pictures(folder, tmp_path / "pool", encoder)
+    report = embed_images(folder, tmp_path / "pool", encoder)
     assert report.n_rejected == 0
     sizes = {record.id: (record.width, record.height) for record in report.pool.records}
     odd = {"rotated": (20, 30), "one-pixel": (1, 1), "line": (1, 100)}
@@ -189,10 +193,10 @@ def test_every_kind_of_picture_that_is_good(
 
 
 def test_the_same_content_under_two_ids(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder
+    images: Path, tmp_path: Path, encoder: ImageEncoder
 ) -> None:
-    (pictures / "twin.png").write_bytes((pictures / "01.png").read_bytes())
-    pool = embed_pictures(pictures, tmp_path / "pool", encoder, batch_size=4).pool
+    (images / "twin.png").write_bytes((images / "01.png").read_bytes())
+    pool = embed_images(images, tmp_path / "pool", encoder, EmbedOptions(batch_size=4)).pool
     one, twin = pool.rows(["01", "twin"])
     assert pool.records[one].sha256 == pool.records[twin].sha256
     np.testing.assert_allclose(pool.features[one], pool.features[twin], rtol=2e-3, atol=1e-3)
@@ -200,7 +204,7 @@ def test_the_same_content_under_two_ids(
 
 
 def test_an_encoder_that_fails_ends_the_job_which_can_go_on(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder
+    images: Path, tmp_path: Path, encoder: ImageEncoder
 ) -> None:
     class Failing(torch.nn.Module):
         n_batches = 0
@@ -213,26 +217,26 @@ def test_an_encoder_that_fails_ends_the_job_which_can_go_on(
 
     failing = dataclasses.replace(encoder, module=Failing())
     with pytest.raises(RuntimeError, match="out of memory"):
-        embed_pictures(pictures, tmp_path / "pool", failing, batch_size=2)
+        embed_images(images, tmp_path / "pool", failing, EmbedOptions(batch_size=2))
     assert not (tmp_path / "pool").exists()
     counting = Interrupting(encoder, 1000)
     going_on = dataclasses.replace(encoder, transform=counting)
-    embed_pictures(pictures, tmp_path / "pool", going_on, batch_size=2)
-    assert 1000 - counting.left == N_PICTURES - 4
-    embed_pictures(pictures, tmp_path / "undisturbed", encoder, batch_size=2)
+    embed_images(images, tmp_path / "pool", going_on, EmbedOptions(batch_size=2))
+    assert 1000 - counting.left == N_IMAGES - 4
+    embed_images(images, tmp_path / "undisturbed", encoder, EmbedOptions(batch_size=2))
     assert files_of(tmp_path / "pool") == files_of(tmp_path / "undisturbed")
 
 
 def test_a_folder_of_the_users_own_in_the_place_for_unfinished_work(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder
+    images: Path, tmp_path: Path, encoder: ImageEncoder
 ) -> None:
     # The second would be its own work folder, to be removed at the end.
-    for folder, name in ((pictures, "one"), (pictures.rename(tmp_path / "two.partial"), "two")):
+    for folder, name in ((images, "one"), (images.rename(tmp_path / "two.partial"), "two")):
         mine = tmp_path / f"{name}.partial"
         mine.mkdir(exist_ok=True)
         (mine / "diary.txt").write_text("mine")
         before = files_of(mine)
         with pytest.raises(FileExistsError, match=rf"{name}\.partial, .* holds something else"):
-            embed_pictures(tmp_path / "two.partial", tmp_path / name, encoder)
+            embed_images(tmp_path / "two.partial", tmp_path / name, encoder)
         assert files_of(mine) == before
         assert not folder.with_name(name).exists()

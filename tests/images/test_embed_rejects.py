@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,24 +17,24 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spacy_vokens.files import sha256_file
-from spacy_vokens.images.embed import embed_pictures
+from spacy_vokens.identity import EncoderId
+from spacy_vokens.images.embed import EmbedOptions, embed_images
 from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
-
-from .conftest import N_PICTURES, Interrupting
+from tests.images.conftest import N_IMAGES, Interrupting
 
 
 @pytest.fixture(scope="module")
-def grey_encoder() -> ImageEncoder:
-    """The feature is the grey of the first pixel; where that is dark, the transform fails."""
+def gray_encoder() -> ImageEncoder:
+    """The feature is the gray value of the first pixel. If that is dark, the transform fails."""
 
     def transform(image: Image.Image) -> torch.Tensor:
-        grey = image.getpixel((0, 0))[0]
-        if grey < 2:
+        gray = image.getpixel((0, 0))[0]
+        if gray < 2:
             raise ValueError("too dark")
-        return torch.full((1, 1, 1), float(grey))
+        return torch.full((1, 1, 1), float(gray))
 
-    return ImageEncoder("grey", torch.nn.Flatten(), transform, 1, "0" * 64)
+    return ImageEncoder(EncoderId("gray", "0" * 64), torch.nn.Flatten(), transform, 1)
 
 
 def rejects_of(pool: ImagePool) -> dict[str, str]:
@@ -44,32 +43,32 @@ def rejects_of(pool: ImagePool) -> dict[str, str]:
 
 
 def test_rejects(
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     encoder: ImageEncoder,
-    save_picture: Callable[..., Path],
+    save_image: Callable[..., Path],
 ) -> None:
-    outside = save_picture(tmp_path / "outside/secret.png")
-    (pictures / "notes.txt").write_text("no picture")
-    (pictures / ".hidden.png").write_bytes(b"")
-    (pictures / "empty.png").write_bytes(b"")
-    (pictures / "gif.png").write_bytes(b"GIF89a")
-    (pictures / "cut.png").write_bytes((pictures / "01.png").read_bytes()[:200])
-    save_picture(pictures / "01.jpg")
-    save_picture(pictures / "new\nline.png")
-    (pictures / "link.png").symlink_to(outside)
-    (pictures / "linked").symlink_to(outside.parent)
-    (pictures / "nowhere.png").symlink_to(pictures / "absent.png")
-    (pictures / "inside.png").symlink_to(pictures / "01.png")
-    (pictures / "folder.png").mkdir()
+    outside = save_image(tmp_path / "outside/secret.png")
+    (images / "notes.txt").write_text("not an image")
+    (images / ".hidden.png").write_bytes(b"")
+    (images / "empty.png").write_bytes(b"")
+    (images / "gif.png").write_bytes(b"GIF89a")
+    (images / "cut.png").write_bytes((images / "01.png").read_bytes()[:200])
+    save_image(images / "01.jpg")
+    save_image(images / "new\nline.png")
+    (images / "link.png").symlink_to(outside)
+    (images / "linked").symlink_to(outside.parent)
+    (images / "nowhere.png").symlink_to(images / "absent.png")
+    (images / "inside.png").symlink_to(images / "01.png")
+    (images / "folder.png").mkdir()
 
-    report = embed_pictures(pictures, tmp_path / "pool", encoder, max_rejects=0.6)
+    report = embed_images(images, tmp_path / "pool", encoder, EmbedOptions(max_rejects=0.6))
     reasons = rejects_of(report.pool)
     assert reasons == {
-        "01.png": "its id '01' is that of 01.jpg: case and Unicode form do not count",
+        "01.png": "its id '01' differs from that of 01.jpg at most in case and Unicode form",
         "cut.png": reasons["cut.png"],
         "empty.png": "empty file",
-        "gif.png": "not a JPEG, PNG, WEBP picture",
+        "gif.png": "not a JPEG, PNG or WebP image",
         "link.png": "a link that leads out of the folder",
         "linked": "a linked folder",
         "new\nline.png": r"'new\nline' holds control characters, or is not valid Unicode",
@@ -82,56 +81,54 @@ def test_rejects(
     assert not any("secret" in id for id in report.pool.ids)
 
 
-def test_features_that_are_not_finite(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder
-) -> None:
+def test_features_that_are_not_finite(images: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
     def blinding(image: Image.Image) -> torch.Tensor:
         tensor = encoder.transform(image)
         return tensor * float("nan") if image.height == 14 else tensor
 
     broken = dataclasses.replace(encoder, transform=blinding)
-    report = embed_pictures(pictures, tmp_path / "pool", broken, max_rejects=0.2)
+    report = embed_images(images, tmp_path / "pool", broken, EmbedOptions(max_rejects=0.2))
     assert rejects_of(report.pool) == {"04.jpg": "its features are not finite in float16"}
-    whole = embed_pictures(pictures, tmp_path / "whole", encoder).pool
+    whole = embed_images(images, tmp_path / "whole", encoder).pool
     shared = report.pool.features[report.pool.rows(["05", "sub/09"])]
     np.testing.assert_array_equal(shared, whole.features[whole.rows(["05", "sub/09"])])
 
 
-def test_too_many_rejects(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
-    (pictures / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"1 of 12 pictures were rejected, allowed are 5\.0%"):
-        embed_pictures(pictures, tmp_path / "pool", encoder)
+def test_too_many_rejects(images: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
+    (images / "bad.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"1 of 12 images were rejected, but only 5\.0% may be"):
+        embed_images(images, tmp_path / "pool", encoder)
     assert not (tmp_path / "pool").exists()
     listed = (tmp_path / "pool.partial/rejects.jsonl").read_text()
     assert json.loads(listed)["path"] == "bad.png"
     # Nothing is done twice once more are allowed.
     stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, 0))
-    report = embed_pictures(pictures, tmp_path / "pool", stopping, max_rejects=0.1)
-    assert len(report.pool) == N_PICTURES
+    report = embed_images(images, tmp_path / "pool", stopping, EmbedOptions(max_rejects=0.1))
+    assert len(report.pool) == N_IMAGES
     assert report.images_per_second == 0
 
 
-def test_rejects_removed(pictures: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
+def test_rejects_removed(images: Path, tmp_path: Path, encoder: ImageEncoder) -> None:
     """What the error advises."""
-    (pictures / "bad.png").write_bytes(b"no picture")
+    (images / "bad.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match="remove them"):
-        embed_pictures(pictures, tmp_path / "pool", encoder)
-    (pictures / "bad.png").unlink()
-    report = embed_pictures(pictures, tmp_path / "pool", encoder)
-    assert (len(report.pool), report.n_rejected) == (N_PICTURES, 0)
+        embed_images(images, tmp_path / "pool", encoder)
+    (images / "bad.png").unlink()
+    report = embed_images(images, tmp_path / "pool", encoder)
+    assert (len(report.pool), report.n_rejected) == (N_IMAGES, 0)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX's kinds of files")
 def test_files_of_other_kinds(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.mkfifo(pictures / "pipe.png")
-    (pictures / "device.png").symlink_to("/dev/zero")
+    os.mkfifo(images / "pipe.png")
+    (images / "device.png").symlink_to("/dev/zero")
     # A socket's path may not be long.
-    monkeypatch.chdir(pictures)
+    monkeypatch.chdir(images)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.png")
-    report = embed_pictures(pictures, tmp_path / "pool", encoder, max_rejects=0.3)
+    report = embed_images(images, tmp_path / "pool", encoder, EmbedOptions(max_rejects=0.3))
     reasons = rejects_of(report.pool)
     assert reasons.pop("socket.png").startswith("cannot be read: ")
     assert reasons == {
@@ -142,36 +139,35 @@ def test_files_of_other_kinds(
 
 def test_a_file_without_permissions(encoder: ImageEncoder, unprivileged: None) -> None:
     with TemporaryDirectory() as folder:
-        pictures = Path(folder, "pictures")
-        pictures.mkdir()
+        images = Path(folder, "images")
+        images.mkdir()
         for name in ("open.png", "closed.png"):
-            Image.new("RGB", (8, 8)).save(pictures / name)
-        (pictures / "closed.png").chmod(0)
-        report = embed_pictures(pictures, Path(folder, "pool"), encoder, max_rejects=0.5)
+            Image.new("RGB", (8, 8)).save(images / name)
+        (images / "closed.png").chmod(0)
+        report = embed_images(images, Path(folder, "pool"), encoder, EmbedOptions(max_rejects=0.5))
         assert rejects_of(report.pool) == {"closed.png": "cannot be read: Permission denied"}
 
 
 def test_files_that_change_between_the_scan_and_the_reading(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder, save_picture: Callable[..., Path]
+    images: Path, tmp_path: Path, encoder: ImageEncoder, save_image: Callable[..., Path]
 ) -> None:
-    outside = save_picture(tmp_path / "outside/secret.png", seed=9)
+    outside = save_image(tmp_path / "outside/secret.png", seed=9)
 
     def changing(image: Image.Image) -> torch.Tensor:
-        if (pictures / "08.jpg").exists():
-            (pictures / "08.jpg").unlink()
-            (pictures / "07.JPEG").unlink()
-            (pictures / "07.JPEG").symlink_to(outside)
-            os.truncate(pictures / "05.png", 2**40)
-            (pictures / "sub").rename(tmp_path / "moved")
-            (pictures / "sub").symlink_to(tmp_path / "moved")
+        if (images / "08.jpg").exists():
+            (images / "08.jpg").unlink()
+            (images / "07.JPEG").unlink()
+            (images / "07.JPEG").symlink_to(outside)
+            os.truncate(images / "05.png", 2**40)
+            (images / "sub").rename(tmp_path / "moved")
+            (images / "sub").symlink_to(tmp_path / "moved")
         return encoder.transform(image)
 
-    report = embed_pictures(
-        pictures,
+    report = embed_images(
+        images,
         tmp_path / "pool",
         dataclasses.replace(encoder, transform=changing),
-        workers=1,
-        max_rejects=0.7,
+        EmbedOptions(workers=1, max_rejects=0.7),
     )
     assert rejects_of(report.pool) == {
         "05.png": "more than 33,554,432 bytes",
@@ -188,12 +184,12 @@ def test_files_that_change_between_the_scan_and_the_reading(
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (ValueError("no such colour"), "cannot be transformed: no such colour"),
+        (ValueError("no such color"), "cannot be transformed: no such color"),
         (MemoryError(), "cannot be transformed: MemoryError"),
     ],
 )
-def test_a_transform_that_fails_rejects_the_picture(
-    pictures: Path, tmp_path: Path, encoder: ImageEncoder, error: Exception, reason: str
+def test_a_transform_that_fails_rejects_the_image(
+    images: Path, tmp_path: Path, encoder: ImageEncoder, error: Exception, reason: str
 ) -> None:
     def failing(image: Image.Image) -> torch.Tensor:
         if image.height == 14:
@@ -201,9 +197,9 @@ def test_a_transform_that_fails_rejects_the_picture(
         return encoder.transform(image)
 
     picky = dataclasses.replace(encoder, transform=failing)
-    report = embed_pictures(pictures, tmp_path / "pool", picky, max_rejects=0.1)
+    report = embed_images(images, tmp_path / "pool", picky, EmbedOptions(max_rejects=0.1))
     assert rejects_of(report.pool) == {"04.jpg": reason}
-    assert len(report.pool) == N_PICTURES - 1
+    assert len(report.pool) == N_IMAGES - 1
 
 
 KINDS_OF_FILES = ("good", "twin", "empty", "text", "cut", "line", "dark")
@@ -216,40 +212,38 @@ KINDS_OF_FILES = ("good", "twin", "empty", "text", "cut", "line", "dark")
     workers=st.integers(1, 3),
 )
 def test_ids_records_and_features_stay_aligned_whatever_is_rejected(
-    grey_encoder: ImageEncoder, kinds: list[str], batch_size: int, workers: int
+    gray_encoder: ImageEncoder, kinds: list[str], batch_size: int, workers: int
 ) -> None:
     with TemporaryDirectory() as folder:
-        root, path = Path(folder, "pictures"), Path(folder, "pool")
+        root, path = Path(folder, "images"), Path(folder, "pool")
         root.mkdir()
-        greys: dict[str, int] = {}
+        grays: dict[str, int] = {}
         for number, kind in enumerate(kinds):
-            grey = {"twin": 77, "dark": 1}.get(kind, 100 + 10 * number)
+            gray = {"twin": 77, "dark": 1}.get(kind, 100 + 10 * number)
             buffer = BytesIO()
             size = (1, 200) if kind == "line" else (8, 6)
-            Image.new("RGB", size, (grey, grey, grey)).save(buffer, "PNG")
+            Image.new("RGB", size, (gray, gray, gray)).save(buffer, "PNG")
             content = {"empty": b"", "text": b"<html>", "cut": buffer.getvalue()[:50]}
             (root / f"{number:02d}.png").write_bytes(content.get(kind, buffer.getvalue()))
             if kind in ("good", "twin"):
-                greys[f"{number:02d}"] = grey
+                grays[f"{number:02d}"] = gray
 
-        embed = partial(
-            embed_pictures, root, path, grey_encoder, batch_size=batch_size, workers=workers
-        )
-        if not greys:
-            with pytest.raises(ValueError, match=f"{len(kinds)} of {len(kinds)} pictures"):
-                embed(max_rejects=1)
+        options = EmbedOptions(batch_size=batch_size, workers=workers, max_rejects=1)
+        if not grays:
+            with pytest.raises(ValueError, match=f"{len(kinds)} of {len(kinds)} images"):
+                embed_images(root, path, gray_encoder, options)
             return
-        report = embed(max_rejects=1)
+        report = embed_images(root, path, gray_encoder, options)
         pool = report.pool
-        assert pool.ids == [record.id for record in pool.records] == list(greys)
-        np.testing.assert_array_equal(pool.features[:, 0], list(greys.values()))
+        assert pool.ids == [record.id for record in pool.records] == list(grays)
+        np.testing.assert_array_equal(pool.features[:, 0], list(grays.values()))
         for record in pool.records:
             assert record.sha256 == sha256_file(root / record.path)
             with Image.open(BytesIO(pool.thumbnail(record.id))) as small:
-                assert small.convert("L").getpixel((0, 0)) == pytest.approx(greys[record.id], abs=3)
+                assert small.convert("L").getpixel((0, 0)) == pytest.approx(grays[record.id], abs=3)
         reasons = rejects_of(pool)
-        assert report.n_rejected == len(reasons) == len(kinds) - len(greys)
+        assert report.n_rejected == len(reasons) == len(kinds) - len(grays)
         assert reasons.keys() == {f"{n:02d}.png" for n in range(len(kinds))} - {
-            f"{id}.png" for id in greys
+            f"{id}.png" for id in grays
         }
         assert all(reasons.values())

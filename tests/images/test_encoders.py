@@ -14,10 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from spacy_vokens.images import encoders
-from spacy_vokens.images.decode import MAX_RATIO, open_picture
+from spacy_vokens.images.decode import MAX_RATIO, open_image
 from spacy_vokens.images.encoders import ImageEncoder, image_encoders, load_encoder
-
-from ..conftest import DATA
+from tests.conftest import DATA
 
 FLICKR8K = DATA / "flickr8k"
 # ImageNet's classes of dogs, from Chihuahua to Mexican hairless.
@@ -59,8 +58,8 @@ def timm_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def photo(tmp_path: Path, save_picture: Callable[..., Path]) -> Image.Image:
-    return open_picture(save_picture(tmp_path / "photo.png", size=(300, 200)))
+def photo(tmp_path: Path, save_image: Callable[..., Path]) -> Image.Image:
+    return open_image(save_image(tmp_path / "photo.png", size=(300, 200)))
 
 
 def encode(encoder: ImageEncoder, *images: Image.Image) -> torch.Tensor:
@@ -84,9 +83,9 @@ def test_torchvision(squeezenet: Path, photo: Image.Image) -> None:
 
     encoder = load_encoder("torchvision:squeezenet1_1", squeezenet)
     check(encoder, photo)
-    assert encoder.name == "torchvision:squeezenet1_1"
+    assert encoder.id.name == "torchvision:squeezenet1_1"
     assert encoder.dimension == 512
-    assert encoder.weights_sha256 == encoders._sha256_state(encoder.module.state_dict())
+    assert encoder.id.sha256 == encoders._sha256_state(encoder.module.state_dict())
     # The features are what torchvision's own classifier pools.
     model = squeezenet1_1().eval()
     model.load_state_dict(random_state(model))
@@ -103,7 +102,7 @@ def test_torchvision_preprocessing(squeezenet: Path) -> None:
     torch.testing.assert_close(tensor[:, 0, 0], expected)
 
 
-def test_torchvision_recognises_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvision_recognizes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models import ResNet152_Weights
 
     # The two releases of ResNet-152 want other sizes before the crop: 256 and 232 pixels.
@@ -152,9 +151,9 @@ def test_timm(timm_resnet: Path, photo: Image.Image) -> None:
 
     encoder = load_encoder("timm:test_resnet", timm_resnet)
     check(encoder, photo)
-    assert encoder.name == "timm:test_resnet"
+    assert encoder.id.name == "timm:test_resnet"
     assert encoder.transform(photo).shape == (3, 160, 160)
-    assert encoder.weights_sha256 == encoders._sha256_state(encoder.module.state_dict())
+    assert encoder.id.sha256 == encoders._sha256_state(encoder.module.state_dict())
     model = timm.create_model("test_resnet", num_classes=0).eval()
     state = random_state(timm.create_model("test_resnet"))
     model.load_state_dict({name: state[name] for name in model.state_dict()})
@@ -193,7 +192,7 @@ def test_efficientnet_lite0_knows_dogs() -> None:
         if n_dogs in (0, 5):
             names[n_dogs == 5].append(name)
     for has_dog, least, most in ((True, 14, 16), (False, 0, 2)):
-        images = [open_picture(FLICKR8K / "images" / name) for name in names[has_dog][:16]]
+        images = [open_image(FLICKR8K / "images" / name) for name in names[has_dog][:16]]
         logits = encode(encoder, *images) @ stored["_fc.weight"].T + stored["_fc.bias"]
         assert least <= sum(int(i) in DOGS for i in logits.argmax(1)) <= most
 
@@ -220,7 +219,7 @@ def test_efficientnet_lite0_without_its_package(monkeypatch: pytest.MonkeyPatch)
         ("torchvision", "no classification model ''"),
         ("torchvision:fasterrcnn_resnet50_fpn", "no classification model"),
         ("timm:absent", "timm has no model 'absent'"),
-        ("efficientnet_lite0:b1", "nothing after a colon"),
+        ("efficientnet_lite0:b1", "no model after a colon"),
     ],
 )
 def test_unknown_encoders(spec: str, message: str) -> None:
@@ -242,15 +241,15 @@ def test_weights_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"{name} cannot be read as weights"):
             load_encoder("torchvision:squeezenet1_1", tmp_path / name)
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match="holds no state dict"):
+    with pytest.raises(ValueError, match="does not hold a state dict"):
         load_encoder("torchvision:squeezenet1_1", tmp_path / "list.pth")
 
 
-def test_weights_that_cannot_be_downloaded() -> None:
+def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut_off(model: str, weights: Path | None) -> ImageEncoder:
         raise OSError("no route to host")
 
-    image_encoders.register("far", func=cut_off)
+    monkeypatch.setitem(catalogue.REGISTRY, ("spacy_vokens_image_encoders", "far"), cut_off)
     with pytest.raises(OSError, match=r"weights of far:away .* \(--weights\): no route to host"):
         load_encoder("far:away")
 
@@ -287,7 +286,7 @@ def test_hash_of_tensors() -> None:
     assert digest not in [encoders._sha256_state(state | other) for other in others]
 
 
-def test_the_longest_picture_allowed_passes_the_transforms() -> None:
+def test_the_longest_image_allowed_passes_the_transforms() -> None:
     from timm.data import create_transform
     from torchvision.transforms._presets import ImageClassification
 

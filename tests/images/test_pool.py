@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spacy_vokens.files import sha256_file
-from spacy_vokens.images.pool import ImagePool, ImageRecord, Reject
+from spacy_vokens.identity import EncoderId
+from spacy_vokens.images.pool import ImagePool, ImageRecord, PoolContent, Reject
 
 IDS = ["a", "b/c", "flags/türkiye"]
 
@@ -20,13 +21,14 @@ def record(id: str) -> ImageRecord:
 def write(path: Path, ids: list[str] = IDS, **options: object) -> ImagePool:
     features = np.arange(len(ids) * 4, dtype=np.float32).reshape(len(ids), 4) / 3
     arguments: dict = {
-        "encoder": "tiny",
-        "weights_sha256": "1" * 64,
-        "picture_root": Path("/pictures"),
+        "encoder": EncoderId("tiny", "1" * 64),
+        "image_root": Path("/images"),
     }
     records = options.pop("records", [record(id) for id in ids])
     features = options.pop("features", features)
-    return ImagePool.write(path, records, features, **(arguments | options))
+    overwrite = options.pop("overwrite", False)
+    content = PoolContent(records, features, **(arguments | options))
+    return ImagePool.write(path, content, overwrite=overwrite)
 
 
 def edit_json(file: Path, **values: object) -> None:
@@ -47,14 +49,33 @@ def test_write_and_open(tmp_path: Path) -> None:
         pool.features, (np.arange(12).reshape(3, 4) / 3).astype(np.float16)
     )
     assert [pool.thumbnail(id) for id in IDS] == thumbnails
-    assert pool.has_thumbnails
-    assert pool.meta["count"] == 3
-    assert pool.meta["dimension"] == 4
-    assert pool.meta["encoder"] == "tiny"
-    assert pool.hash == written.hash
+    assert pool.meta.thumbnails
+    assert pool.meta.count == 3
+    assert pool.dimension == 4
+    assert pool.encoder == EncoderId("tiny", "1" * 64)
+    assert pool.id == written.id
     rejects = (tmp_path / "pool/rejects.jsonl").read_text()
     assert json.loads(rejects) == {"path": "x.jpg", "reason": "damaged"}
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["pool"]
+
+
+def test_parts_of_the_features_give_the_same_pool_as_the_whole(tmp_path: Path) -> None:
+    features = (np.arange(12).reshape(3, 4) / 3).astype(np.float16)
+    whole = write(tmp_path / "whole", features=features)
+    parts = write(tmp_path / "parts", features=iter([features[:2], features[:0], features[2:]]))
+    for name in ("features.npy", "meta.json"):
+        assert (whole.path / name).read_bytes() == (parts.path / name).read_bytes()
+    np.save(tmp_path / "by_numpy.npy", features)
+    assert (tmp_path / "by_numpy.npy").read_bytes() == (whole.path / "features.npy").read_bytes()
+
+
+def test_what_is_written_passes_the_checks_of_opening(tmp_path: Path) -> None:
+    written = write(tmp_path / "pool")
+    opened = ImagePool.open(tmp_path / "pool")
+    assert written.meta == opened.meta
+    assert written.records == opened.records
+    assert isinstance(written.features, np.memmap)
+    np.testing.assert_array_equal(written.features, opened.features)
 
 
 def test_rows(tmp_path: Path) -> None:
@@ -67,41 +88,41 @@ def test_rows(tmp_path: Path) -> None:
 
 def test_no_thumbnails(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool")
-    assert not pool.has_thumbnails
+    assert not pool.meta.thumbnails
     assert pool.thumbnail("a") is None
-    with pytest.raises(ValueError, match="not in the pool"):
+    with pytest.raises(KeyError):
         pool.thumbnail("x")
 
 
 def test_hash_is_of_the_content(tmp_path: Path) -> None:
     one = write(tmp_path / "one")
-    two = write(tmp_path / "elsewhere/two", picture_root=Path("pictures"), thumbnails=[b""] * 3)
-    assert one.hash == two.hash
+    two = write(tmp_path / "elsewhere/two", image_root=Path("images"), thumbnails=[b""] * 3)
+    assert one.id == two.id
     other_ids = write(tmp_path / "ids", ["a", "b/c", "d"])
     other_features = write(tmp_path / "features", features=np.ones((3, 4)))
-    assert len({one.hash, other_ids.hash, other_features.hash}) == 3
+    assert len({one.id, other_ids.id, other_features.id}) == 3
 
 
-def test_relative_picture_root_moves_with_the_pool(
+def test_relative_image_root_moves_with_the_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    pool = write(Path("pools/pool"), picture_root=Path("pictures"))
-    assert pool.picture_root == project / "pictures"
+    pool = write(Path("pools/pool"), image_root=Path("images"))
+    assert pool.image_root == project / "images"
     monkeypatch.chdir(tmp_path)
     shutil.move(project, tmp_path / "moved")
     moved = ImagePool.open(tmp_path / "moved/pools/pool")
-    assert moved.picture_root == tmp_path / "moved/pictures"
-    absolute = write(tmp_path / "pool", picture_root=tmp_path / "pictures")
-    assert absolute.meta["picture_root"] == (tmp_path / "pictures").as_posix()
+    assert moved.image_root == tmp_path / "moved/images"
+    absolute = write(tmp_path / "pool", image_root=tmp_path / "images")
+    assert absolute.meta.image_root == (tmp_path / "images").as_posix()
 
 
 def test_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "pool"
     write(path, thumbnails=[b""] * 3)
-    with pytest.raises(FileExistsError, match="there already"):
+    with pytest.raises(FileExistsError, match="already exists"):
         write(path, ["z"])
     assert ImagePool.open(path).ids == IDS
     assert write(path, ["z"], overwrite=True).ids == ["z"]
@@ -128,8 +149,8 @@ def test_failed_write_leaves_the_old_pool(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"records": []}, "there is no image"),
-        ({"records": [record("b"), record("a"), record("c")]}, "'a' stands after 'b'"),
+        ({"records": []}, "there are no images"),
+        ({"records": [record("b"), record("a"), record("c")]}, "'a' comes after 'b'"),
         ({"records": [record("a"), record("a"), record("c")]}, "'a' appears twice"),
         ({"ids": ["../a", "b", "c"]}, "leads out"),
         ({"records": [ImageRecord("a", "/etc/passwd", "", 1, 1)]}, "leads out"),
@@ -137,6 +158,13 @@ def test_failed_write_leaves_the_old_pool(tmp_path: Path) -> None:
         ({"features": np.ones(3)}, "need features of shape"),
         ({"features": np.full((3, 4), np.nan)}, "not finite"),
         ({"features": np.full((3, 4), 1e6)}, "not finite"),
+        ({"features": iter([np.ones((2, 4), np.float16)])}, "as many rows of features, found 2"),
+        ({"features": iter([])}, "as many rows of features, found 0"),
+        ({"features": iter([np.ones((3, 4))])}, "A chunk of the features is float64"),
+        (
+            {"features": iter([np.ones((2, 4), np.float16), np.ones((1, 3), np.float16)])},
+            r"is float16 of shape \(1, 3\), not float16 of 4 columns",
+        ),
     ],
 )
 def test_write_refuses(tmp_path: Path, options: dict, message: str) -> None:
@@ -146,7 +174,7 @@ def test_write_refuses(tmp_path: Path, options: dict, message: str) -> None:
 
 
 def test_open_needs_a_pool(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no image pool"):
+    with pytest.raises(ValueError, match="is not an image pool"):
         ImagePool.open(tmp_path)
 
 
@@ -179,7 +207,7 @@ def test_pickled_features_are_not_loaded(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ('"id":"a"', '"id":"aa"', r"its ids are not those of meta\.json"),
-        ('"id":"a"', '"id":"z"', "'b/c' stands after 'z'"),
+        ('"id":"a"', '"id":"z"', "'b/c' comes after 'z'"),
         ('"path":"a.jpg"', '"path":"../../a.jpg"', "leads out"),
         ('"path":"a.jpg"', '"path":"C:/a.jpg"', "leads out"),
         ('"width":24', '"width":"24"', "line 1: 'width' must be int"),
@@ -203,7 +231,9 @@ def test_changed_records(tmp_path: Path, old: str, new: str, message: str) -> No
         ({"version": 2}, "reads pools of format 1, found 2"),
         ({"count": 4}, "3 records, but meta.json counts 4"),
         ({"dimension": 5}, "not float16 of shape"),
-        ({"dimension": None}, "'dimension' must be int"),
+        ({"dimension": None}, "'dimension' must be int, found None"),
+        ({"encoder": "tiny"}, "expected an encoder as NAME@SHA256, found 'tiny'"),
+        ({"weights": ""}, "it must hold version, encoder, dimension"),
         ({"ids_sha256": "0" * 64}, "its ids are not those"),
         ({"features_sha256": "0" * 64}, "its hash is not the one"),
         ({"thumbnails": True}, "thumbnails cannot be used"),
@@ -249,10 +279,10 @@ def test_headers_that_are_no_header(tmp_path: Path, header: bytes) -> None:
         ImagePool.open(tmp_path / "pool")
 
 
-def test_a_pool_without_pictures(tmp_path: Path) -> None:
+def test_a_pool_without_images(tmp_path: Path) -> None:
     write(tmp_path / "pool")
     (tmp_path / "pool/images.jsonl").write_text("")
-    with pytest.raises(ValueError, match=r"images\.jsonl cannot be used: there is no image"):
+    with pytest.raises(ValueError, match=r"images\.jsonl cannot be used: there are no images"):
         ImagePool.open(tmp_path / "pool")
 
 
@@ -269,12 +299,12 @@ def test_a_line_of_something_else(tmp_path: Path, line: str) -> None:
 
 def test_encoder_and_dimension_must_be_those_asked_for(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool")
-    encoder, weights, dimension = (pool.meta[k] for k in ("encoder", "weights_sha256", "dimension"))
-    pool.require_encoder(encoder, weights, dimension)
+    encoder, dimension = pool.encoder, pool.dimension
+    pool.require_encoder(encoder, dimension)
     for asked, message in (
-        (("other", weights, dimension), "Features of other"),
-        ((encoder, "f" * 64, dimension), "weights ffff"),
-        ((encoder, weights, dimension + 1), f"Features of {dimension + 1} dimensions are needed"),
+        ((EncoderId("other", encoder.sha256), dimension), "Features of other"),
+        ((EncoderId("tiny", "f" * 64), dimension), "weights ffff"),
+        ((encoder, dimension + 1), f"Features of {dimension + 1} dimensions are needed"),
     ):
         with pytest.raises(ValueError, match=message):
             pool.require_encoder(*asked)
@@ -296,10 +326,10 @@ def test_select(pool: ImagePool, tmp_path: Path) -> None:
         np.testing.assert_array_equal(selected.features[row], pool.features[old])
         assert selected.records[row] == pool.records[old]
         assert selected.thumbnail(image_id) == pool.thumbnail(image_id)
-    assert selected.picture_root == pool.picture_root
-    stored = [Path(p.meta["picture_root"]).is_absolute() for p in (pool, selected)]
+    assert selected.image_root == pool.image_root
+    stored = [Path(p.meta.image_root).is_absolute() for p in (pool, selected)]
     assert stored[0] == stored[1]
-    assert selected.hash != pool.hash
+    assert selected.id != pool.id
     with pytest.raises(ValueError, match="None of the 1 image ids"):
         pool.select({"absent"}, tmp_path / "none")
     with pytest.raises(FileExistsError):

@@ -14,29 +14,28 @@ from spacy.training.loop import train
 from thinc.api import Config
 from typer.testing import CliRunner
 
+from spacy_vokens.attributes import get_token_values
 from spacy_vokens.cli import app
 from spacy_vokens.corpus.docbin import save_docs
-from spacy_vokens.corpus.readers import Corpus
-from spacy_vokens.extensions import get_token_values
+from spacy_vokens.corpus.reader import Corpus
 from spacy_vokens.images.pool import ImagePool
-from spacy_vokens.metrics.ner import bio_tags
-
-from ..conftest import CONFIGS
+from spacy_vokens.scoring.ner import bio_tags
+from tests.conftest import CONFIGS, LANG
 
 CONFIG = CONFIGS / "visual_ner.cfg"
 
 
-def test_every_token_gets_the_documents_picture() -> None:
-    nlp = spacy.blank("en")
+def test_every_token_gets_the_documents_image() -> None:
+    nlp = spacy.blank(LANG)
     give = nlp.add_pipe("given_image")
     doc = Doc(nlp.vocab, words=["a", "cat"])
-    doc._.image_id = "cat"
+    doc._.visual_image_id = "cat"
     assert get_token_values(give(doc), "voken") == ["cat", "cat"]
     assert doc._.voken_index == "given"
 
 
-def test_documents_without_a_picture_lose_their_vokens() -> None:
-    nlp = spacy.blank("en")
+def test_documents_without_an_image_lose_their_vokens() -> None:
+    nlp = spacy.blank(LANG)
     give = nlp.add_pipe("given_image")
     doc = Doc(nlp.vocab, words=["a", "cat"])
     doc[0]._.voken, doc[0]._.voken_score = "dog", 0.5
@@ -47,23 +46,23 @@ def test_documents_without_a_picture_lose_their_vokens() -> None:
 
 
 def test_round_trip() -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("given_image")
-    other = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+    other = spacy.blank(LANG, config=nlp.config).from_bytes(nlp.to_bytes())
     assert other.pipe_names == ["given_image"]
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, tagged_examples: Callable[[Language], list[Example]]) -> Path:
     """Tagged sentences that came with a picture; the first one's is in no pool."""
-    docs = [example.reference for example in tagged_examples(spacy.blank("en"))]
+    docs = [example.reference for example in tagged_examples(spacy.blank(LANG))]
     for doc, image_id in zip(docs, ("cow", "cat", "dog", None), strict=True):
-        doc._.image_id = image_id
+        doc._.visual_image_id = image_id
     save_docs(docs, tmp_path / "train.spacy")
     return tmp_path / "train.spacy"
 
 
-def test_the_tagger_trains_on_the_pictures_that_came_with_the_texts(
+def test_the_tagger_trains_on_the_images_that_came_with_the_texts(
     corpus: Path,
     pool: ImagePool,
     text_encoder: str,
@@ -91,11 +90,11 @@ def test_the_tagger_trains_on_the_pictures_that_came_with_the_texts(
     (doc,) = (eg.predicted for eg in Corpus(corpus, limit=1)(nlp))
     caplog.clear()
     assert bio_tags(nlp(doc)) == ["B-PER", "O", "B-LOC", "O"]
-    assert [message for message in caplog.messages if "'cow' the first, are not in" in message]
+    assert [message for message in caplog.messages if "for example 'cow'" in message]
     page = tmp_path / "page.html"
     result = CliRunner().invoke(
-        app, ["visualize", str(tmp_path / "model-best"), str(corpus), "--output", str(page)]
+        app, ["visualize", str(tmp_path / "model-best"), str(corpus), str(page)]
     )
     assert result.exit_code == 0, result.output
-    assert "retrieves no pictures" in " ".join(result.output.split())
-    assert "picture not at hand" in page.read_text(encoding="utf-8")
+    assert "retrieves no images" in " ".join(result.output.split())
+    assert "image not available" in page.read_text(encoding="utf-8")

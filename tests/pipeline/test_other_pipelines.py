@@ -13,11 +13,11 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from spacy_vokens.extensions import get_token_values
-from spacy_vokens.metrics.ner import bio_tags
-from spacy_vokens.visualize.explanation import explain, find_flips
-
-from ..conftest import transformer_config
+from spacy_vokens.attributes import get_token_values
+from spacy_vokens.scoring.ner import bio_tags
+from spacy_vokens.visualize.explain import explain, find_flips
+from tests.conftest import LANG
+from tests.fixtures import transformer_config
 
 TEXT = "anna in paris ! we see a red cat ."
 TAGS = ["B-PER", "O", "B-LOC", "O"]
@@ -64,7 +64,7 @@ def their_examples(nlp: Language) -> list[Example]:
 @pytest.fixture(scope="module")
 def other_path(text_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a pipeline with a transformer and a tok2vec, a tagger, a senter and an ner."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     encoder = {"@architectures": "spacy-transformers.TransformerModel.v3"}
     nlp.add_pipe("transformer", config={"model": encoder | transformer_config(text_encoder)})
     listener = {"@architectures": TRANSFORMER, "pooling": MEAN}
@@ -208,7 +208,7 @@ def test_where_no_transformer_has_run_it_says_so(vokener: Language) -> None:
     with (
         vokener.select_pipes(disable="transformer"),
         pytest.raises(
-            ValueError, match="visual_ner listens to .* have nothing of one.*doc_cleaner"
+            ValueError, match="visual_ner listens to .* have no output of one.*doc_cleaner"
         ),
     ):
         vokener(TEXT)
@@ -217,9 +217,9 @@ def test_where_no_transformer_has_run_it_says_so(vokener: Language) -> None:
 
 
 def test_it_listens_to_a_tok2vec_too(tagged_examples: Tagged) -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("tok2vec")
-    no_fusion = {"@layers": "spacy-vokens.NoFusion.v1"}
+    no_fusion = {"@voken_fusions": "spacy-vokens.NoFusion.v1"}
     nlp.add_pipe("visual_ner", config={"model": {"tok2vec": LISTENER, "fusion": no_fusion}})
     examples = tagged_examples(nlp)
     nlp.initialize(lambda: examples)
@@ -231,7 +231,7 @@ def test_it_listens_to_a_tok2vec_too(tagged_examples: Tagged) -> None:
     with (
         nlp.select_pipes(disable="tok2vec"),
         pytest.raises(
-            ValueError, match="visual_ner listens to .* have nothing of one.*doc_cleaner"
+            ValueError, match="visual_ner listens to .* have no output of one.*doc_cleaner"
         ),
     ):
         nlp(TEXT)
@@ -252,11 +252,11 @@ def test_a_transformer_of_another_width_before_it_is_an_error(
     )
     with vokener.select_pipes(enable="wide"):
         vokener.initialize()
-    with pytest.raises(ValueError, match="word vectors of 16 values, and is given 32"):
+    with pytest.raises(ValueError, match="word vectors of width 16, but gets vectors of width 32"):
         vokener(TEXT)
 
 
-def test_somebody_elses_index_is_no_index_of_pictures(
+def test_somebody_elses_index_is_no_index_of_images(
     make_tagger: Callable[..., Language],
 ) -> None:
     class Linker:
@@ -265,7 +265,7 @@ def test_somebody_elses_index_is_no_index_of_pictures(
         def __call__(self, doc: Doc) -> Doc:
             return doc
 
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     Language.factory("tests_linker", func=lambda nlp, name: Linker())
     nlp.add_pipe("tests_linker")
     assert make_tagger("GatedFusion", into=nlp).get_pipe("visual_ner").images is not None

@@ -2,25 +2,30 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy.util import registry
 from torch import nn
 
-from spacy_vokens.extensions import get_token_values, set_token_values
+from spacy_vokens.attributes import get_token_values, set_token_values
 from spacy_vokens.images.pool import ImagePool
-from spacy_vokens.metrics.ner import bio_tags
-from spacy_vokens.pipeline.entities import tag_numbers
-from spacy_vokens.pipeline.tag_scorer import score_ner
-from spacy_vokens.pipeline.tagged import Tagged
-from spacy_vokens.tagger.fusion import NoFusion
+from spacy_vokens.models.image_features import ImageFeatures
+from spacy_vokens.models.registry import voken_fusions
+from spacy_vokens.models.tagger import Tagged
+from spacy_vokens.models.torch.crf import tag_set
+from spacy_vokens.models.torch.fusion import Fused, NoFusion
+from spacy_vokens.pipeline.visual_ner import VisualNer, set_entities
+from spacy_vokens.scoring.ner import bio_tags
+from tests.conftest import LANG
 
 LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96}
 FILES = ("cfg.json", "model", "manifest.json")
@@ -34,7 +39,7 @@ def tag(nlp: Language, examples: list[Example]) -> list[list[str]]:
 
 
 def reload(nlp: Language) -> Language:
-    return spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+    return spacy.blank(LANG, config=nlp.config).from_bytes(nlp.to_bytes())
 
 
 def test_scores_and_pickles_what_it_has_learned(
@@ -43,7 +48,7 @@ def test_scores_and_pickles_what_it_has_learned(
     nlp = make_tagger("GatedFusion", steps=60)
     examples = tagged_examples(nlp)
     found = tag(nlp, examples)
-    assert found == [eg.reference._.raw_tags for eg in examples]
+    assert found == [eg.reference._.visual_raw_tags for eg in examples]
     scores = nlp.evaluate(tagged_examples(nlp))
     assert scores["ents_f"] == scores["ents_lenient_f"] == 1.0
     other = pickle.loads(pickle.dumps(nlp))
@@ -62,7 +67,7 @@ def test_gates(make_tagger: Make, tagged_examples: Examples, fusion: str) -> Non
             assert all(0 < gate < 1 for gate in gates)
 
 
-def test_pictures_matter(make_tagger: Make, pool: ImagePool) -> None:
+def test_images_matter(make_tagger: Make, pool: ImagePool) -> None:
     """The same words become a name or not by the picture alone."""
     nlp = make_tagger("GatedFusion", voken_dropout=0.0)
     examples = []
@@ -113,13 +118,12 @@ def test_odd_words_are_learned_and_tagged(make_tagger: Make) -> None:
     losses = nlp.update([Example(Doc(nlp.vocab, words=ODD_WORDS), reference)])
     assert np.isfinite(losses["visual_ner"])
     doc = Doc(nlp.vocab, words=ODD_WORDS)
-    nlp.get_pipe("visual_ner").set_annotations(
-        [doc], [Tagged(np.array([1, 2] * (len(ODD_WORDS) // 2)))]
-    )
-    label = nlp.get_pipe("visual_ner").labels[0]
-    assert [(ent.start, ent.end, ent.label_) for ent in doc.ents] == [
-        (start, start + 2, label) for start in range(0, len(ODD_WORDS), 2)
-    ]
+    ner = nlp.get_pipe("visual_ner")
+    spans = np.array([(start, start + 2, 0) for start in range(0, len(ODD_WORDS), 2)])
+    tagged = Tagged(np.zeros((len(ODD_WORDS), 5), dtype="f"), spans=spans)
+    ner.set_annotations([doc], [tagged])
+    assert [(ent.start, ent.end, ent.label_) for ent in doc.ents] == ner.spans_of(tagged)
+    assert len(doc.ents) == len(spans)
     assert len(nlp(Doc(nlp.vocab, words=ODD_WORDS))) == len(ODD_WORDS)
 
 
@@ -144,8 +148,28 @@ def test_tokens_need_not_be_the_references(make_tagger: Make) -> None:
     reference = Doc(nlp.vocab, words=["anna", "in", "paris"], ents=["B-PER", "O", "B-LOC"])
     predicted = Doc(nlp.vocab, words=["an", "na", "in", "paris"], spaces=[False, True, True, True])
     example = Example(predicted, reference)
-    assert tag_numbers(example, nlp.get_pipe("visual_ner").labels) == [3, 4, 0, 1]
+    tags = learned_tags(nlp.get_pipe("visual_ner"), example)
+    assert tags == ["B-PER", "I-PER", "O", "B-LOC"]
     assert nlp.update([example], sgd=nlp.create_optimizer())["visual_ner"] > 0
+
+
+def learned_tags(ner: VisualNer, example: Example) -> list[str]:
+    """The tags whose scores the loss wants higher."""
+    names = tag_set(ner.labels)
+    flat = Tagged(np.zeros((len(example.predicted), len(names)), dtype="f"))
+    _, (gradient,) = ner.get_loss([example], [flat])
+    return [names[tag] for tag in gradient.argmin(axis=1)]
+
+
+def test_annotations_are_learned_as_they_are(make_tagger: Make) -> None:
+    ner = make_tagger("NoFusion").get_pipe("visual_ner")
+    words = ["anna", "lee", "may", "in", "paris", "?"]
+    reference = Doc(ner.vocab, words=words)
+    ents = [Span(reference, 0, 3, "PER"), Span(reference, 4, 5, "LOC")]
+    reference.set_ents(ents, missing=[reference[5:6]], outside=[reference[3:4]])
+    tags = learned_tags(ner, Example(Doc(ner.vocab, words=words), reference))
+    # The last token has no annotation.
+    assert tags[:5] == ["B-PER", "I-PER", "I-PER", "O", "B-LOC"]
 
 
 def test_unknown_label_is_named(make_tagger: Make) -> None:
@@ -161,7 +185,7 @@ def test_tags_from_text_without_vokens_and_says_so_once(
     nlp = make_tagger("GatedFusion", steps=60)
     found = [bio_tags(nlp(text)) for text in ("anna in paris !", "we see anna .")]
     assert found == [["B-PER", "O", "B-LOC", "O"], ["O", "O", "B-PER", "O"]]
-    assert caplog.text.count("recognised from the text alone") == 1
+    assert caplog.text.count("recognized from the text alone") == 1
 
 
 def test_without_images_it_does_not_speak_of_them(
@@ -174,7 +198,7 @@ def test_without_images_it_does_not_speak_of_them(
 def test_needs_labels_and_a_pool(
     make_tagger: Make, tagged_examples: Examples, pool: ImagePool
 ) -> None:
-    nlp = spacy.blank("en", config=make_tagger("GatedFusion").config)
+    nlp = spacy.blank(LANG, config=make_tagger("GatedFusion").config)
     settings = nlp.config["initialize"]["components"]
     unlabelled = [Example(Doc(nlp.vocab, words=["a"]), Doc(nlp.vocab, words=["a"]))]
     with pytest.raises(ValueError, match="E143"):
@@ -211,7 +235,7 @@ def test_in_one_pipeline_with_the_retriever(make_tagger: Make, vokenizer: Langua
 
 def test_sourced_into_another_pipeline(make_tagger: Make, vokenizer: Language) -> None:
     source = make_tagger("GatedFusion", steps=5, into=vokenizer)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("sentencizer")
     for name in source.pipe_names:
         nlp.add_pipe(name, source=source)
@@ -223,7 +247,7 @@ def test_sourced_into_another_pipeline(make_tagger: Make, vokenizer: Language) -
 
 def test_sourced_beside_a_listener_and_ner(make_tagger: Make, vokenizer: Language) -> None:
     """What the other pipeline finds stays; `visual_ner` comes last and sets the entities."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("tok2vec")
     nlp.add_pipe("tagger", config={"model": {"tok2vec": LISTENER}}).add_label("NN")
     nlp.add_pipe("ner", config={"model": {"tok2vec": LISTENER}}).add_label("PER")
@@ -242,7 +266,7 @@ def test_sourced_beside_a_listener_and_ner(make_tagger: Make, vokenizer: Languag
     assert not nlp.analyze_pipes()["problems"]["visual_ner"]
 
 
-@registry.layers("tests.Concatenation.v1")
+@voken_fusions("tests.Concatenation.v1")
 class Concatenation(NoFusion):
     """A fusion of somebody else's, as CONTRIBUTING.md tells to write one."""
 
@@ -255,16 +279,21 @@ class Concatenation(NoFusion):
         self.mix = nn.Linear(width + image_width, width)
 
     def forward(
-        self, words: torch.Tensor, images: torch.Tensor, rows: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        words: torch.Tensor,
+        images: torch.Tensor,
+        rows: torch.Tensor,
+        mask: torch.Tensor,
+        need_attention: bool = False,
+    ) -> Fused:
         seen = torch.cat([images, images.new_zeros(1, images.shape[1])])[rows]
-        return self.mix(torch.cat([words, seen], dim=-1)), (rows >= 0).float()
+        return Fused(self.mix(torch.cat([words, seen], dim=-1)), (rows >= 0).float())
 
 
 def test_a_fusion_of_somebody_elses(make_tagger: Make, tagged_examples: Examples) -> None:
     nlp = make_tagger("tests.Concatenation.v1", steps=60)
     examples = tagged_examples(nlp)
-    assert tag(nlp, examples) == [eg.reference._.raw_tags for eg in examples]
+    assert tag(nlp, examples) == [eg.reference._.visual_raw_tags for eg in examples]
     assert tag(reload(nlp), examples) == tag(nlp, examples)
 
 
@@ -275,7 +304,7 @@ def test_image_features_can_be_passed_over(make_tagger: Make, tagged_examples: E
     tagger.from_bytes(tagger.to_bytes(), exclude=["images"])
     assert tagger.images is table
     assert tag(nlp, examples) == expected
-    other = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes(exclude=["visual_ner"]))
+    other = spacy.blank(LANG, config=nlp.config).from_bytes(nlp.to_bytes(exclude=["visual_ner"]))
     other.get_pipe("visual_ner").from_bytes(tagger.to_bytes(exclude=["images"]))
     with pytest.raises(ValueError, match="without its image features"):
         other("anna in paris")
@@ -320,42 +349,8 @@ def test_vokens_of_another_pool_are_an_error(make_tagger: Make) -> None:
     nlp = make_tagger("GatedFusion")
     doc = Doc(nlp.vocab, words=["a", "cow"])
     doc[1]._.voken = "cow"
-    with pytest.raises(ValueError, match="knows no image 'cow'"):
+    with pytest.raises(ValueError, match="has no image 'cow'"):
         nlp(doc)
-
-
-def test_scorer_reads_raw_tags() -> None:
-    nlp = spacy.blank("en")
-    words = ["x", "anna", "lee", "paris"]
-    reference = Doc(nlp.vocab, words=words, ents=["O", "B-PER", "I-PER", "B-LOC"])
-    reference._.raw_tags = ["O", "I-PER", "I-PER", "B-LOC"]
-    predicted = Doc(nlp.vocab, words=words, ents=["O", "B-PER", "I-PER", "B-LOC"])
-    scores = score_ner([Example(predicted, reference)])
-    assert scores["ents_p"] == 0.5, "strictly, I-PER after O starts no entity"
-    assert scores["ents_r"] == 1.0
-    assert scores["ents_lenient_f"] == 1.0
-    assert scores["ents_per_type"]["LOC"] == {"p": 1.0, "r": 1.0, "f": 1.0}
-    reference._.raw_tags = None
-    assert score_ner([Example(predicted, reference)])["ents_f"] == 1.0
-    assert score_ner([])["ents_f"] is None
-
-
-def test_scorer_tells_what_was_seen_of_the_pictures() -> None:
-    nlp = spacy.blank("en")
-    words = ["x", "anna", "lee", "!"]
-    docs = [
-        Doc(nlp.vocab, words=words, ents=["O", "B-PER", "I-PER", "O"]),
-        Doc(nlp.vocab, words=["y"]),
-    ]
-    set_token_values(docs[0], "voken", ["cat", "dog", None, None])
-    set_token_values(docs[0], "visual_gate", [0.25, 0.75, 0.9, 0.9])
-    scores = score_ner([Example(doc, doc.copy()) for doc in docs])
-    assert scores["ents_f"] == 1.0
-    seen = {name: scores[name] for name in ("vokens", "gate", "gate_ents")}
-    assert seen == {"vokens": 0.4, "gate": 0.5, "gate_ents": 0.75}
-    bare = score_ner([Example(docs[1], docs[1].copy())])
-    assert bare["vokens"] == 0
-    assert not {"gate", "gate_ents"} & bare.keys()
 
 
 def test_retriever_of_another_pool_with_equal_ids_is_an_error(
@@ -364,7 +359,7 @@ def test_retriever_of_another_pool_with_equal_ids_is_an_error(
     nlp = make_tagger("GatedFusion", into=vokenizer)
     nlp("a red cat")
     nlp.get_pipe("voken_retriever").set_pool(make_pool(seed=7))
-    with pytest.raises(ValueError, match="features from pool .* come from index"):
+    with pytest.raises(ValueError, match="made from pool .* come from index"):
         nlp("a red cat")
 
 
@@ -406,7 +401,7 @@ def test_saved_pipeline_without_its_retriever(
     assert "text alone" in caplog.text
 
 
-def test_one_picture_in_the_pool(
+def test_one_image_in_the_pool(
     make_tagger: Make, vokenizer: Language, make_pool: Callable[..., ImagePool]
 ) -> None:
     nlp = make_tagger("VisualAttention", into=vokenizer)
@@ -422,11 +417,11 @@ def test_one_picture_in_the_pool(
 def test_a_frozen_encoder_of_its_own_runs_once_a_document(
     retriever_config: dict, tagged_examples: Examples
 ) -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     model = {
         "@architectures": "spacy-vokens.VisualTagger.v1",
         "tok2vec": retriever_config["model"]["tok2vec"],
-        "fusion": {"@layers": "spacy-vokens.NoFusion.v1"},
+        "fusion": {"@voken_fusions": "spacy-vokens.NoFusion.v1"},
     }
     tagger = nlp.add_pipe("visual_ner", config={"model": model})
     examples = tagged_examples(nlp)
@@ -447,11 +442,11 @@ def test_confidences_are_the_probabilities_of_the_entities(
     spans = [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in docs]
     assert any(spans)
     assert spans[-1] == []
-    confidences = [[ent._.confidence for ent in doc.ents] for doc in docs]
+    confidences = [[ent._.visual_confidence for ent in doc.ents] for doc in docs]
     assert all(0 < value <= 1 for row in confidences for value in row)
     # One document at a time, as the enumeration that the CRF's test holds them against.
     for doc, row, expected in zip(docs, spans, confidences, strict=True):
-        (alone,) = ner.tag_scores([doc]).probabilities([row], 1.0)
+        (alone,) = ner.span_probabilities(ner.predict([doc]), [row])
         assert alone.tolist() == pytest.approx(expected, abs=1e-5)
 
 
@@ -461,64 +456,68 @@ def test_confidences_stay_out_of_the_way(make_tagger: Make, tagged_examples: Exa
     doc = nlp(Doc(nlp.vocab, words=["anna", "in", "paris", "!"]))
     other, _ = nlp.pipe([doc.copy(), Doc(nlp.vocab)], n_process=2, batch_size=1)
     for copy in (other, Doc(nlp.vocab).from_bytes(doc.to_bytes())):
-        values = [ent._.confidence for ent in copy.ents]
-        assert values == pytest.approx([ent._.confidence for ent in doc.ents])
+        values = [ent._.visual_confidence for ent in copy.ents]
+        assert values == pytest.approx([ent._.visual_confidence for ent in doc.ents])
     # An entity of another component keeps its place, and gets no probability of ours.
     doc.ents = [doc[0:1]]
     doc.ents = [spacy.tokens.Span(doc, 0, 2, label="EVENT")]
     ner.overwrite_entities = False
     ner(doc)
-    assert [(ent.label_, ent._.confidence is None) for ent in doc.ents] == [
+    assert [(ent.label_, ent._.visual_confidence is None) for ent in doc.ents] == [
         ("EVENT", True),
         ("LOC", False),
     ]
-    assert doc[0:1]._.confidence is None, "of the entity that was found there before"
+    assert doc[0:1]._.visual_confidence is None, "of the entity that was found there before"
     ner(doc)
-    assert doc[2:3]._.confidence is not None, "of the entity that stays, from the run before"
+    assert doc[2:3]._.visual_confidence is not None, "of the entity that stays, from the run before"
     ner.overwrite_entities = True
-    ner.confidence = False
+    ner.set_confidence = False
     plain = nlp(Doc(nlp.vocab, words=["anna", "in", "paris", "!"]))
-    assert [ent._.confidence for ent in plain.ents] == [None, None]
+    assert [ent._.visual_confidence for ent in plain.ents] == [None, None]
     doc = ner(doc)
-    assert doc[2:3]._.confidence is None, "what an earlier run said is gone"
+    assert doc[2:3]._.visual_confidence is None, "what an earlier run said is gone"
     text_only = make_tagger("NoFusion")
     assert doc[2]._.visual_gate is not None
     text_only.get_pipe("visual_ner")(doc)
     assert doc[2]._.visual_gate is None, "and what another tagger said, too"
 
 
-def test_temperature_is_stored_and_makes_less_certain(make_tagger: Make) -> None:
+def test_temperature_is_a_setting_and_makes_less_certain(
+    make_tagger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     nlp = make_tagger("NoFusion", steps=60)
-    ner = nlp.get_pipe("visual_ner")
-    before = [ent._.confidence for ent in nlp("anna in paris !").ents]
-    ner.cfg["temperature"] = 3.0
+    before = [ent._.visual_confidence for ent in nlp("anna in paris !").ents]
+    # What `spacy vokens calibrate` sets.
+    nlp.get_pipe("visual_ner").temperature = 3.0
+    nlp.get_pipe_config("visual_ner")["temperature"] = 3.0
     other = reload(nlp)
-    assert other.get_pipe("visual_ner").temperature == 3.0
-    after = [ent._.confidence for ent in other("anna in paris !").ents]
+    ner = other.get_pipe("visual_ner")
+    assert ner.temperature == 3.0
+    assert "temperature" not in ner.cfg
+    after = [ent._.visual_confidence for ent in other("anna in paris !").ents]
     assert len(before) == len(after) == 2
     assert all(b < a for a, b in zip(before, after, strict=True))
     examples = [Example(doc, doc.copy()) for doc in nlp.pipe(["anna in paris !"])]
-    fitted = other.get_pipe("visual_ner")
-    other.update(examples, sgd=other.resume_training())
-    assert fitted.temperature == 1.0, "it was of the weights that were"
-    fitted.cfg["temperature"] = 3
-    fitted.build_layers()
-    other.initialize(lambda: examples)
-    assert fitted.temperature == 1.0
+    optimizer = other.resume_training()
+    for _ in range(2):
+        other.update(examples, sgd=optimizer)
+    assert ner.temperature == 3.0
+    assert caplog.text.count("Run 'spacy vokens calibrate' again") == 1
     for wrong in (0.0, -1.0, "1", float("inf"), float("nan")):
-        ner.cfg["temperature"] = wrong
-        with pytest.raises(ValueError, match="temperature must be above 0"):
-            ner.build_layers()
+        with pytest.raises(ValueError, match="visual_ner: temperature must be above 0"):
+            ner.temperature = wrong
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        spacy.blank(LANG).add_pipe("visual_ner", config={"temperature": -1.0})
 
 
-def test_attention_names_the_pictures(make_tagger: Make) -> None:
+def test_attention_names_the_images(make_tagger: Make) -> None:
     nlp = make_tagger("VisualAttention", steps=2)
     ner = nlp.get_pipe("visual_ner")
     docs = [Doc(nlp.vocab, words=["a", "cat", "and", "cat", "dog"]), Doc(nlp.vocab, words=["dog"])]
     for doc, vokens in zip(docs, ([None, "cat", None, "cat", "dog"], ["dog"]), strict=True):
         set_token_values(doc, "voken", vokens)
     assert [token._.visual_attention for token in nlp(docs[0].copy())] == [None] * 5
-    ner.attention = True
+    ner.set_attention = True
     together = list(nlp.pipe([doc.copy() for doc in docs] + [Doc(nlp.vocab)]))
     for doc, batched in zip(docs, together, strict=False):
         for token in batched:
@@ -535,5 +534,148 @@ def test_attention_names_the_pictures(make_tagger: Make) -> None:
     for token in nlp(Doc(nlp.vocab, words=["a", "cat"])):
         assert token._.visual_attention == [[None, pytest.approx(1)]]
     gated = make_tagger("GatedFusion")
-    gated.get_pipe("visual_ner").attention = True
+    gated.get_pipe("visual_ner").set_attention = True
     assert [token._.visual_attention for token in gated("a cat")] == [None, None]
+
+
+def test_attention_comes_from_the_same_pass(
+    make_tagger: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = make_tagger("VisualAttention", steps=2)
+    ner = nlp.get_pipe("visual_ner")
+    ner.set_attention = True
+    n_lookups, lookup = [], ImageFeatures.lookup
+    monkeypatch.setattr(
+        ImageFeatures, "lookup", lambda self, docs: n_lookups.append(1) or lookup(self, docs)
+    )
+    doc = nlp("a red cat")
+    assert doc[0]._.visual_attention
+    assert n_lookups == [1]
+    set_token_values(doc, "voken", [None, None, "cat"])
+    (plain,), (asked,) = (
+        setattr(ner, "set_attention", wanted) or ner.predict([doc]) for wanted in (False, True)
+    )
+    assert plain.attention is None
+    assert asked.attention.shape == (3, 3)
+    np.testing.assert_allclose(plain.emissions, asked.emissions, atol=1e-5)
+    np.testing.assert_allclose(plain.gates, asked.gates, atol=1e-5)
+
+
+# `predict` and the probabilities of any spans
+
+
+@pytest.fixture(scope="module")
+def nlp(make_tagger: Make) -> Language:
+    return make_tagger("GatedFusion", steps=20)
+
+
+@pytest.fixture(scope="module")
+def docs(nlp: Language) -> list[Doc]:
+    """Documents of several lengths; one has no tokens."""
+    return list(nlp.pipe(["anna in paris !", "", "we see a red cat in paris ."]))
+
+
+@pytest.fixture(scope="module")
+def ner(nlp: Language) -> VisualNer:
+    return nlp.get_pipe("visual_ner")
+
+
+@pytest.fixture(scope="module")
+def tagged(ner: VisualNer, docs: list[Doc]) -> list[Tagged]:
+    return ner.predict(docs)
+
+
+def test_spans_are_those_that_the_component_writes(
+    ner: VisualNer, docs: list[Doc], tagged: list[Tagged]
+) -> None:
+    found = [ner.spans_of(one) for one in tagged]
+    assert any(found)
+    assert found == [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in docs]
+    assert [one.emissions.shape for one in tagged] == [(len(doc), 5) for doc in docs]
+
+
+def test_spans_that_exclude_each_other_share_the_probability(
+    ner: VisualNer, tagged: list[Tagged]
+) -> None:
+    rivals = [(0, 1, "PER"), (0, 1, "LOC"), (0, 2, "PER")]
+    first, second, third = ner.span_probabilities(tagged, [rivals, [], rivals[:1]])
+    assert ((first >= 0) & (first <= 1)).all()
+    assert first.sum() <= 1 + 1e-9
+    assert (second.shape, third.shape) == ((0,), (1,))
+
+
+def test_a_higher_temperature_is_less_sure(ner: VisualNer, tagged: list[Tagged]) -> None:
+    found = [ner.spans_of(one) for one in tagged]
+    cold, warm = (ner.span_probabilities(tagged, found, t) for t in (None, 3.0))
+    assert all((b < a).all() for a, b in zip(cold, warm, strict=True))
+
+
+@pytest.mark.parametrize(
+    "wrong", [(0, 1, "FOOD"), (0, 99, "PER"), (1, 1, "PER"), (2, 1, "PER"), (-1, 1, "PER")]
+)
+def test_what_is_not_a_span_is_named(
+    ner: VisualNer, tagged: list[Tagged], wrong: tuple[int, int, str]
+) -> None:
+    with pytest.raises(ValueError, match="not a span of a document of 4 tokens.*LOC, PER"):
+        ner.span_probabilities(tagged, [[wrong], [], []])
+
+
+def test_every_document_needs_a_list_of_spans(ner: VisualNer, tagged: list[Tagged]) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        ner.span_probabilities(tagged, [])
+
+
+# `set_entities`
+
+
+NLP = spacy.blank(LANG)
+
+
+def spans(doc: Doc) -> list[tuple[int, int, str]]:
+    return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+
+
+@st.composite
+def entities(draw: st.DrawFn) -> tuple[Doc, list[Span]]:
+    doc = Doc(NLP.vocab, words=["w"] * draw(st.integers(0, 12)))
+    bounds = sorted(draw(st.sets(st.integers(0, len(doc)), max_size=6)))
+    pairs = list(pairwise(bounds))[:: draw(st.sampled_from([1, 2]))]
+    labels = st.sampled_from(["LOC", "MISC", "PER"])
+    return doc, [Span(doc, start, end, draw(labels)) for start, end in pairs]
+
+
+@given(entities())
+@settings(max_examples=100, deadline=None)
+def test_entities_replace_those_that_were_there(drawn: tuple[Doc, list[Span]]) -> None:
+    doc, found = drawn
+    doc.set_ents([Span(doc, i, i + 1, label="OLD") for i in range(len(doc))])
+    set_entities(doc, found, overwrite=True)
+    assert spans(doc) == [(e.start, e.end, e.label_) for e in found]
+
+
+@given(entities(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_what_was_there_stays_and_what_fits_is_added(
+    drawn: tuple[Doc, list[Span]], data: st.DataObject
+) -> None:
+    doc, found = drawn
+    states = data.draw(st.lists(st.sampled_from("EBMO"), min_size=len(doc), max_size=len(doc)))
+    by_state = {s: [doc[i : i + 1] for i, state in enumerate(states) if state == s] for s in "EBM"}
+    there = [Span(doc, span.start, span.end, label="OLD") for span in by_state["E"]]
+    doc.set_ents(there, blocked=by_state["B"], missing=by_state["M"])
+    fits = [e for e in found if not set("EB") & set(states[e.start : e.end])]
+    for _ in range(2):
+        set_entities(doc, found, overwrite=False)
+        assert spans(doc) == sorted((e.start, e.end, e.label_) for e in (*there, *fits))
+        assert [doc[s.start].ent_iob_ for s in by_state["B"]] == ["B"] * len(by_state["B"])
+        assert doc.has_annotation("ENT_IOB", require_complete=True)
+
+
+@pytest.mark.parametrize("kept", ["kb_id_", "ent_id_"])
+def test_an_entity_that_stays_keeps_its_ids(kept: str) -> None:
+    doc = Doc(NLP.vocab, words=["anna", "in", "paris"])
+    doc.set_ents([Span(doc, 0, 1, label="PER", kb_id="Q1", span_id="Q1")])
+    set_entities(doc, [Span(doc, 2, 3, label="LOC")], overwrite=False)
+    assert [getattr(ent, kept) for ent in doc.ents] == ["Q1", ""]
+    set_entities(doc, [Span(doc, 0, 3, label="ORG")], overwrite=True)
+    assert [getattr(ent, kept) for ent in doc.ents] == [""], "and takes it along"

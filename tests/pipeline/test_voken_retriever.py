@@ -1,27 +1,31 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from spacy.vocab import Vocab
 
-from spacy_vokens.extensions import get_token_values, index_pool
+from spacy_vokens.attributes import get_token_values
+from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool
-
-from ..conftest import PICTURES, caption, captions
+from spacy_vokens.pipeline.voken_retriever import Retrieved, VokenRetriever
+from tests.conftest import CONFIGS, IMAGES, LANG, LEARN_RATE
+from tests.fixtures import caption, captions
 
 TEXTS = ["a red cat in paris", "we see the dog !", "", "fish", "the big apple " * 20]
-
-
-def predicted(examples: list[Example]) -> list[Doc]:
-    return [example.predicted for example in examples]
 
 
 def vokens(doc: Doc) -> list[str | None]:
@@ -29,12 +33,12 @@ def vokens(doc: Doc) -> list[str | None]:
 
 
 def test_learns_its_captions_by_heart(vokenizer: Language) -> None:
-    for picture in PICTURES:
-        doc = vokenizer(f"a {picture} !")
-        assert doc[1]._.voken == picture
+    for image in IMAGES:
+        doc = vokenizer(f"a {image} !")
+        assert doc[1]._.voken == image
         assert doc[1]._.voken_score > 0.3
         assert doc[2]._.voken is None, "punctuation is skipped"
-        assert doc._.voken_index == vokenizer.get_pipe("voken_retriever").index.id
+        assert doc._.voken_index == str(vokenizer.get_pipe("voken_retriever").index.mark)
 
 
 def test_frozen_encoder_does_not_move_and_towers_do(
@@ -50,7 +54,7 @@ def test_frozen_encoder_does_not_move_and_towers_do(
 def test_encoder_without_the_frozen_layer_is_fine_tuned(
     retriever_config: dict, pool: ImagePool
 ) -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     model = {**retriever_config["model"]}
     model["tok2vec"] = model["tok2vec"]["tok2vec"]
     retriever = nlp.add_pipe("voken_retriever", config={"model": model})
@@ -93,7 +97,7 @@ def test_odd_words_keep_their_places(vokenizer: Language) -> None:
 @pytest.mark.parametrize("to_other", ["bytes", "disk", "pickle"])
 def test_round_trips(vokenizer: Language, to_other: str, tmp_path: Path) -> None:
     if to_other == "bytes":
-        other = spacy.blank("en", config=vokenizer.config).from_bytes(vokenizer.to_bytes())
+        other = spacy.blank(LANG, config=vokenizer.config).from_bytes(vokenizer.to_bytes())
     elif to_other == "disk":
         vokenizer.to_disk(tmp_path / "a")
         other = spacy.load(tmp_path / "a")
@@ -104,8 +108,8 @@ def test_round_trips(vokenizer: Language, to_other: str, tmp_path: Path) -> None
         assert get_token_values(vokenizer(text), "voken_score") == get_token_values(
             other(text), "voken_score"
         )
-    picture = other.get_pipe("voken_retriever").picture("cat")
-    assert picture == vokenizer.get_pipe("voken_retriever").picture("cat")
+    image = other.get_pipe("voken_retriever").image("cat")
+    assert image == vokenizer.get_pipe("voken_retriever").image("cat")
 
 
 def test_saved_over_itself(vokenizer: Language, tmp_path: Path) -> None:
@@ -148,7 +152,7 @@ def test_top_k(vokenizer: Language) -> None:
     retriever.top_k, retriever.overwrite = 1, True
     assert get_token_values(retriever(doc), "vokens") == [None] * 3
     retriever.top_k = 99
-    assert len(retriever(vokenizer.make_doc("cat"))[0]._.vokens) == len(PICTURES)
+    assert len(retriever(vokenizer.make_doc("cat"))[0]._.vokens) == len(IMAGES)
 
 
 def test_threshold_and_skip(vokenizer: Language) -> None:
@@ -156,11 +160,11 @@ def test_threshold_and_skip(vokenizer: Language) -> None:
     retriever.threshold = 2.0
     doc = retriever(vokenizer.make_doc("a cat !"))
     assert vokens(doc) == [None, None, None]
-    assert doc._.voken_index == retriever.index.id, "it was looked at all the same"
+    assert doc._.voken_index == str(retriever.index.mark), "it was looked at all the same"
     with pytest.raises(ValueError, match="'is_nice'"):
-        spacy.blank("en").add_pipe("voken_retriever", config={"skip": ["is_nice"]})
+        spacy.blank(LANG).add_pipe("voken_retriever", config={"skip": ["is_nice"]})
     with pytest.raises(ValueError, match="top_k must be at least 1"):
-        spacy.blank("en").add_pipe("voken_retriever", config={"top_k": 0})
+        spacy.blank(LANG).add_pipe("voken_retriever", config={"top_k": 0})
 
 
 def test_threshold_leaves_the_better_of_several(make_vokenizer: Callable[..., Language]) -> None:
@@ -198,36 +202,17 @@ def test_vokenized_documents_are_left_alone(
     assert asked == [1, 1]
 
 
-def test_scores_count_tokens_and_sentences(vokenizer: Language) -> None:
-    retriever = vokenizer.get_pipe("voken_retriever")
-    examples = captions(vokenizer)
-    scores = retriever.score(examples)
-    relevance = [q @ retriever.index.keys.T for q in retriever.queries(predicted(examples))]
-    token_ranks = [
-        sum(score >= scores_of_token[row] for score in scores_of_token)
-        for row, of_sentence in enumerate(relevance)
-        for scores_of_token in of_sentence
-    ]
-    for k in (1, 5, 10):
-        assert scores[f"voken_r{k}"] == pytest.approx(np.mean(np.array(token_ranks) <= k))
-    assert scores["voken_mrr"] == pytest.approx(np.mean(1 / np.array(token_ranks)))
-    assert scores["voken_sent_r1"] == 1.0
-    assert scores["voken_sent_r10"] == 1.0
-    assert 0 < scores["voken_diversity"] <= 1
-
-
-def test_score_takes_skipped_tokens_too(vokenizer: Language) -> None:
-    retriever = vokenizer.get_pipe("voken_retriever")
-    before = retriever.score(captions(vokenizer))
-    retriever.threshold = 5.0
-    assert retriever.score(captions(vokenizer)) == before
-
-
-def test_no_score_without_known_images(vokenizer: Language) -> None:
-    retriever = vokenizer.get_pipe("voken_retriever")
-    assert retriever.score([caption(vokenizer, "a cat", "cow")]) == {}
-    assert retriever.score([caption(vokenizer, "a cat", None)]) == {}
-    assert retriever.score([]) == {}
+def test_analysis_knows_what_is_assigned(vokenizer: Language) -> None:
+    doc = vokenizer("a cat !")
+    for attribute, assigned_by in vokenizer.analyze_pipes()["attrs"].items():
+        assert assigned_by["assigns"] == ["voken_retriever"]
+        holder, name = attribute.split("._.")
+        assert {"doc": doc, "token": doc[1], "span": doc[1:2]}[holder].has_extension(name)
+    vokenizer.add_pipe("given_image")
+    attributes = vokenizer.analyze_pipes()["attrs"]
+    assert attributes["token._.voken"]["assigns"] == ["voken_retriever", "given_image"]
+    assert attributes["token._.voken_score"]["assigns"] == ["voken_retriever", "given_image"]
+    assert attributes["doc._.voken_index"]["assigns"] == ["voken_retriever", "given_image"]
 
 
 def test_other_captions_of_the_same_image_are_no_negatives(
@@ -239,10 +224,14 @@ def test_other_captions_of_the_same_image_are_no_negatives(
     assert nlp.update(pairs, sgd=nlp.create_optimizer())["voken_retriever"] == 0.0
 
 
-def test_initialize_forgets_the_index(make_vokenizer: Callable[..., Language]) -> None:
+@pytest.mark.parametrize("step", ["initialize", "update"])
+def test_training_drops_the_index(make_vokenizer: Callable[..., Language], step: str) -> None:
     nlp = make_vokenizer(steps=3)
     assert nlp.get_pipe("voken_retriever").index is not None
-    nlp.initialize(lambda: captions(nlp))
+    if step == "initialize":
+        nlp.initialize(lambda: captions(nlp))
+    else:
+        nlp.update(captions(nlp), sgd=nlp.create_optimizer())
     assert nlp.get_pipe("voken_retriever").index is None
 
 
@@ -251,7 +240,7 @@ def test_training_needs_initialize(vokenizer: Language) -> None:
         vokenizer.update(captions(vokenizer))
 
 
-def test_a_batch_without_known_pictures_teaches_nothing(
+def test_a_batch_without_known_images_teaches_nothing(
     make_vokenizer: Callable[..., Language],
 ) -> None:
     nlp = make_vokenizer()
@@ -263,30 +252,99 @@ def test_a_batch_without_known_pictures_teaches_nothing(
 
 def test_other_scores_are_left_alone() -> None:
     """A pipeline that sources the component would else report 0 for what it did not measure."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("voken_retriever")
     assert nlp.config["training"]["score_weights"] == {}
 
 
 def test_not_initialized() -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("voken_retriever")
     with pytest.raises(ValueError, match="no index"):
         nlp("a cat")
 
 
-def test_without_an_index_it_says_what_to_do(make_vokenizer: Callable[..., Language]) -> None:
-    nlp = make_vokenizer(indexed=False)
-    assert vokens(nlp("a cat")) == [None, None], "while it is being trained there is none to find"
-    reloaded = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
-    with pytest.raises(ValueError, match="spacy vokens index"):
+def test_without_an_index_it_says_what_to_do(vokenizer: Language) -> None:
+    vokenizer.get_pipe("voken_retriever").index = None
+    reloaded = spacy.blank(LANG, config=vokenizer.config).from_bytes(vokenizer.to_bytes())
+    with pytest.raises(ValueError, match="voken_retriever has no index .*spacy vokens index"):
         reloaded("a cat")
+
+
+@pytest.mark.parametrize("how", ["call", "pipe"])
+def test_texts_during_training_get_no_vokens_and_one_warning(
+    make_vokenizer: Callable[..., Language], how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = make_vokenizer(indexed=False)
+    docs = [nlp(text) for text in TEXTS] if how == "call" else list(nlp.pipe(TEXTS))
+    assert {voken for doc in docs for voken in vokens(doc)} == {None}
+    (message,) = (m for m in caplog.messages if "has no index" in m)
+    assert message.startswith("voken_retriever is being trained")
+    assert "nlp.to_disk" in message
+
+
+@pytest.mark.parametrize("how", ["bytes", "disk"])
+def test_saving_during_training_stores_an_index_of_the_training_pool(
+    make_vokenizer: Callable[..., Language], pool: ImagePool, how: str, tmp_path: Path
+) -> None:
+    nlp = make_vokenizer(steps=3, indexed=False)
+    retriever = nlp.get_pipe("voken_retriever")
+    if how == "disk":
+        nlp.to_disk(tmp_path)
+        other = spacy.load(tmp_path)
+    else:
+        other = spacy.blank(LANG, config=nlp.config).from_bytes(nlp.to_bytes())
+    assert retriever.index is None, "the next step would outdate it"
+    retriever.set_pool(pool)
+    stored = other.get_pipe("voken_retriever").index
+    assert stored.mark == retriever.index.mark
+    assert stored.thumbnails.keys() == set(IMAGES)
+    assert [vokens(doc) for doc in other.pipe(TEXTS)] == [vokens(doc) for doc in nlp.pipe(TEXTS)]
+
+
+def test_saving_after_the_pool_is_gone(
+    make_vokenizer: Callable[..., Language],
+    make_pool: Callable[..., ImagePool],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nlp = make_vokenizer(indexed=False)
+    pool = make_pool()
+    nlp.get_pipe("voken_retriever").initialize(lambda: captions(nlp), pool=pool.path)
+    shutil.rmtree(pool.path)
+    other = spacy.blank(LANG, config=nlp.config).from_bytes(nlp.to_bytes())
+    assert any("voken_retriever: stored without an index" in m for m in caplog.messages)
+    assert other.get_pipe("voken_retriever").index is None
+
+
+def test_the_best_model_of_spacy_train_retrieves(
+    pool: ImagePool, text_encoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = tmp_path / "pairs.spacy"
+    save_docs([example.reference for example in captions(spacy.blank(LANG))], corpus)
+    overrides = {
+        "paths.pool": str(pool.path),
+        "paths.text_encoder": text_encoder,
+        "paths.train": str(corpus),
+        "paths.dev": str(corpus),
+        "training.max_steps": 60,
+        "training.eval_frequency": 20,
+        LEARN_RATE: 0.01,
+    }
+    train(CONFIGS / "vokenizer.cfg", tmp_path, overrides=overrides)
+    assert not [message for message in caplog.messages if "has no index" in message]
+    nlp = spacy.load(tmp_path / "model-best")
+    assert [nlp(f"a {image} !")[1]._.voken for image in IMAGES] == list(IMAGES)
+    retriever = nlp.get_pipe("voken_retriever")
+    assert retriever.index.pool == pool.id
+    stored = retriever.index.keys
+    retriever.set_pool(pool)
+    np.testing.assert_array_equal(retriever.index.keys, stored)
 
 
 def test_pairs_without_their_image(
     retriever_config: dict, pool: ImagePool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank(LANG)
     nlp.add_pipe("voken_retriever", config=retriever_config)
     settings = nlp.config["initialize"]["components"]
     with pytest.raises(ValueError, match="embed-images"):
@@ -296,7 +354,7 @@ def test_pairs_without_their_image(
         nlp.initialize(lambda: [caption(nlp, "a cow", "cow")])
     examples = [*captions(nlp), caption(nlp, "a cow", "cow"), caption(nlp, "a cat", None)]
     optimizer = nlp.initialize(lambda: examples)
-    assert "2 of 8 training pairs are left out" in caplog.text
+    assert "ignored 2 of 8 training pairs" in caplog.text
     assert nlp.update(examples, sgd=optimizer)["voken_retriever"] > 0
     assert nlp.update(examples[-2:], sgd=optimizer)["voken_retriever"] == 0
 
@@ -316,19 +374,19 @@ def test_new_pool_replaces_the_old_one(
     retriever.set_pool(make_pool(("cow", "hen"), seed=3))
     assert set(vokens(retriever(old))) <= {"cow", "hen"}, "the marker is another, so it looks again"
     with pytest.raises(KeyError, match="'cat'"):
-        retriever.picture("cat")
+        retriever.image("cat")
 
 
-def test_picture(vokenizer: Language) -> None:
+def test_image(vokenizer: Language) -> None:
     retriever = vokenizer.get_pipe("voken_retriever")
     doc = vokenizer("a cat !")
-    picture = retriever.picture(doc[1])
-    assert (picture.id, picture.source, picture.licence) == ("cat", "the tests", "CC0")
-    assert picture.open().size == (8, 8)
-    assert retriever.picture(doc[2]) is None
+    image = retriever.image(doc[1])
+    assert (image.id, image.source, image.license) == ("cat", "the tests", "CC0")
+    assert image.open().size == (8, 8)
+    assert retriever.image(doc[2]) is None
 
 
-def test_picture_is_never_another_file_of_that_name(
+def test_image_is_never_another_file_of_that_name(
     vokenizer: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pictures' folder is known as a relative path: elsewhere it may be another folder."""
@@ -336,18 +394,18 @@ def test_picture_is_never_another_file_of_that_name(
     elsewhere.mkdir(parents=True)
     monkeypatch.chdir(elsewhere)
     retriever = vokenizer.get_pipe("voken_retriever")
-    path = retriever.picture("cat").path
+    path = retriever.image("cat").path
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (40, 30)).save(path)
-    assert retriever.picture("cat").open().size == (8, 8)
+    assert retriever.image("cat").open().size == (8, 8)
 
 
 def test_cache_is_for_training_only(make_vokenizer: Callable[..., Language]) -> None:
     nlp = make_vokenizer(steps=2)
     cache = nlp.get_pipe("voken_retriever").model.get_ref("tok2vec").attrs["cache"]
     assert cache.enabled
-    assert len(cache) == len(PICTURES)
-    loaded = spacy.blank("en", config=nlp.config).from_bytes(nlp.to_bytes())
+    assert len(cache) == len(IMAGES)
+    loaded = spacy.blank(LANG, config=nlp.config).from_bytes(nlp.to_bytes())
     list(loaded.pipe(TEXTS))
     cache = loaded.get_pipe("voken_retriever").model.get_ref("tok2vec").attrs["cache"]
     assert not cache.enabled
@@ -357,7 +415,7 @@ def test_cache_is_for_training_only(make_vokenizer: Callable[..., Language]) -> 
 def test_empty_documents_in_a_training_batch(make_vokenizer: Callable[..., Language]) -> None:
     nlp = make_vokenizer()
     empty = Example(Doc(nlp.vocab), Doc(nlp.vocab))
-    empty.reference._.image_id = "cat"
+    empty.reference._.visual_image_id = "cat"
     losses = nlp.update([*captions(nlp), empty], sgd=nlp.create_optimizer())
     assert losses["voken_retriever"] > 0
 
@@ -367,16 +425,16 @@ def own_excluded(vokenizer_path: Path, **settings: object) -> Language:
     return spacy.load(vokenizer_path, config={"components": {"voken_retriever": settings}})
 
 
-@pytest.mark.parametrize("top_k", [1, 2, len(PICTURES)])
-def test_exclude_own_leaves_out_one_picture_and_keeps_the_order(
+@pytest.mark.parametrize("top_k", [1, 2, len(IMAGES)])
+def test_exclude_own_leaves_out_one_image_and_keeps_the_order(
     vokenizer_path: Path, top_k: int
 ) -> None:
     """Against the full ranking of all pictures, for every picture as a document's own."""
-    ranked = own_excluded(vokenizer_path, exclude_own=False, top_k=len(PICTURES))
+    ranked = own_excluded(vokenizer_path, exclude_own=False, top_k=len(IMAGES))
     nlp = own_excluded(vokenizer_path, top_k=top_k)
-    for own in (*PICTURES, None, "elsewhere"):
+    for own in (*IMAGES, None, "elsewhere"):
         doc = nlp.make_doc("we see a big cat !")
-        doc._.image_id = own
+        doc._.visual_image_id = own
         expected = [
             [i for i, _ in images if i != own][:top_k]
             for images in get_token_values(ranked(doc.text), "vokens")[:-1]
@@ -394,35 +452,66 @@ def test_exclude_own_leaves_out_one_picture_and_keeps_the_order(
 def test_exclude_own_applies_the_threshold_to_what_is_left(vokenizer_path: Path) -> None:
     nlp = own_excluded(vokenizer_path, threshold=0.3)
     own, other = nlp.make_doc("cat"), nlp.make_doc("cat")
-    own._.image_id, other._.image_id = "cat", "dog"
+    own._.visual_image_id, other._.visual_image_id = "cat", "dog"
     ranked = own_excluded(vokenizer_path, exclude_own=False, top_k=2)("cat")
     (_, (_, second)) = ranked[0]._.vokens
     assert nlp(other)[0]._.voken == "cat"
     assert (nlp(own)[0]._.voken is None) is (second < 0.3)
 
 
-def test_a_pipeline_that_excludes_own_pictures_keeps_doing_so(
+def test_a_pipeline_that_excludes_own_images_keeps_doing_so(
     vokenizer_path: Path, tmp_path: Path
 ) -> None:
     own_excluded(vokenizer_path).to_disk(tmp_path)
-    source, nlp = spacy.load(tmp_path), spacy.blank("en")
+    source, nlp = spacy.load(tmp_path), spacy.blank(LANG)
     retriever = nlp.add_pipe("voken_retriever", source=source)
     assert retriever.exclude_own
     doc = nlp.make_doc("a cat")
-    doc._.image_id = "cat"
+    doc._.visual_image_id = "cat"
     assert "cat" not in vokens(nlp(doc))
-    assert index_pool(doc) == retriever.index.meta["pool_hash"][:16]
+    assert doc._.voken_index == str(replace(retriever.index.mark, exclude_own=True))
 
 
-def test_documents_grounded_with_own_pictures_are_grounded_anew_without(
+def test_documents_grounded_with_own_images_are_grounded_anew_without(
     vokenizer_path: Path,
 ) -> None:
     """Both ways; and none with the setting that it was grounded with."""
     first, second = own_excluded(vokenizer_path, exclude_own=False), own_excluded(vokenizer_path)
     doc = first.make_doc("a cat")
-    doc._.image_id = "cat"
+    doc._.visual_image_id = "cat"
     for nlp, has_own in ((first, True), (second, False), (first, True)):
         doc = nlp(Doc(nlp.vocab).from_bytes(doc.to_bytes()))
         assert (doc[1]._.voken == "cat") is has_own
         doc[1]._.voken = "kept"
         assert nlp(doc)[1]._.voken == "kept"
+
+
+RANKINGS = st.lists(
+    st.lists(st.sampled_from(["a", "b", None]), min_size=3, max_size=3), min_size=1, max_size=4
+)
+
+
+@pytest.fixture(scope="module")
+def loaded(vokenizer_path: Path) -> VokenRetriever:
+    return spacy.load(vokenizer_path).get_pipe("voken_retriever")
+
+
+@given(rows=RANKINGS)
+def test_images_that_were_dropped_are_written_to_no_token(
+    loaded: VokenRetriever, rows: list[list[str | None]]
+) -> None:
+    scores = np.tile(np.linspace(1, 0, 3, dtype=np.float32), (len(rows), 1))
+    doc = Doc(Vocab(), words=["w"] * len(rows))
+    loaded.set_annotations([doc], [Retrieved(np.array(rows, dtype=object), scores)])
+    for token, row in zip(doc, rows, strict=True):
+        assert token._.voken == row[0]
+        assert (token._.voken_score is None) is (row[0] is None)
+        assert [i for i, _ in token._.vokens or ()] == [i for i in row if i is not None]
+
+
+def test_one_image_per_token_is_no_ranking(loaded: VokenRetriever) -> None:
+    doc = Doc(Vocab(), words=["w", "w"])
+    ids = np.array([["a"], ["b"]], dtype=object)
+    loaded.set_annotations([doc], [Retrieved(ids, np.ones((2, 1), dtype=np.float32))])
+    assert vokens(doc) == ["a", "b"]
+    assert get_token_values(doc, "vokens") == [None, None]

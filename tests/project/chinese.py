@@ -1,4 +1,4 @@
-"""A small Chinese data set, written for these tests: captions, pictures and tagged sentences."""
+"""A small Chinese data set, written for these tests: captions, images and tagged sentences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-COLOURS = {
+COLORS = {
     "红色": "red",
     "蓝色": "blue",
     "绿色": "green",
@@ -18,8 +18,8 @@ COLOURS = {
     "白色": "white",
 }
 SHAPES = {"圆形": "ellipse", "方形": "rectangle"}
-# The last colour's pictures are for `dev`.
-CAPTIONS = ("{colour}的{shape}", "这是一个{colour}的{shape}", "图里有{colour}{shape}。")
+# The last color's images are for `dev`.
+CAPTIONS = ("{color}的{shape}", "这是一个{color}的{shape}", "图里有{color}{shape}。")
 
 # Sixteen entity types, three names each.
 NAMES = {
@@ -46,25 +46,25 @@ SENTENCES = (
     "今天又看见{name}了！",
     "{name}是什么？",
 )
-# Two names in one sentence, of the types that stand together most often.
+# Two names in one sentence, of the types that most often occur together.
 PAIRED = ("{person}昨天去了{place}。", "{place}的{person}来了。")
 PARTS = {"train": slice(0, None), "valid": slice(1, None, 5), "test": slice(2, None, 5)}
 
 
 def write_chinese_data(project: Path) -> None:
-    """Write what the README's own-data command names, under the names that it has there."""
-    (project / "my_pictures").mkdir()
+    """Write the files that the README's own-data command names."""
+    (project / "my_images").mkdir()
     (project / "my_conll").mkdir()
     rows = ["image\tsplit\tcaption"]
-    for colour, fill in COLOURS.items():
+    for color, fill in COLORS.items():
         for shape, draw in SHAPES.items():
-            image = f"{fill}_{draw}.png"
-            picture = Image.new("RGB", (64, 64), "grey")
-            getattr(ImageDraw.Draw(picture), draw)((12, 12, 52, 52), fill=fill)
-            picture.save(project / "my_pictures" / image)
-            split = "dev" if colour == [*COLOURS][-1] else "train"
+            name = f"{fill}_{draw}.png"
+            image = Image.new("RGB", (64, 64), "gray")
+            getattr(ImageDraw.Draw(image), draw)((12, 12, 52, 52), fill=fill)
+            image.save(project / "my_images" / name)
+            split = "dev" if color == [*COLORS][-1] else "train"
             rows += [
-                f"{image}\t{split}\t{caption.format(colour=colour, shape=shape)}"
+                f"{name}\t{split}\t{caption.format(color=color, shape=shape)}"
                 for caption in CAPTIONS
             ]
     (project / "my_captions.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -89,7 +89,7 @@ def tagged_sentences() -> Iterator[list[tuple[str, str]]]:
 
 
 def tagged(frame: str, **names: tuple[str, str]) -> list[tuple[str, str]]:
-    """One pair a character: a name's are B- and I-, all others O."""
+    """One pair per character: B- and I- in a name, O elsewhere."""
     pairs: list[tuple[str, str]] = []
     while frame:
         if frame.startswith("{"):
@@ -104,6 +104,6 @@ def tagged(frame: str, **names: tuple[str, str]) -> list[tuple[str, str]]:
 
 def characters() -> list[str]:
     """Every character of the data set."""
-    texts = [*COLOURS, *SHAPES, *CAPTIONS, *SENTENCES, *PAIRED]
+    texts = [*COLORS, *SHAPES, *CAPTIONS, *SENTENCES, *PAIRED]
     texts += [name for names in NAMES.values() for name in names]
     return sorted(set("".join(texts)))

@@ -14,13 +14,12 @@ import spacy
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_vokens.attributes import get_token_values
 from spacy_vokens.corpus.docbin import load_docs
-from spacy_vokens.extensions import get_token_values
 from spacy_vokens.images.encoders import LITE0_PACKAGE
-
-from ..conftest import save_bert
-from .chinese import NAMES, characters, tagged_sentences, write_chinese_data
-from .conftest import ROOT, installed, run_project
+from tests.fixtures import save_bert
+from tests.project.chinese import NAMES, characters, tagged_sentences, write_chinese_data
+from tests.project.conftest import ROOT, installed, run_project
 
 pytestmark = [
     pytest.mark.slow,
@@ -67,7 +66,7 @@ def test_the_package_tags_chinese(chinese: Path, monkeypatch: pytest.MonkeyPatch
     for sentence in tagged_sentences():
         words, tags = zip(*sentence, strict=True)
         doc = nlp("".join(words))
-        # The pipeline's own tokeniser: one token a character.
+        # The pipeline's own tokenizer: one token per character.
         assert [token.text for token in doc] == [*words]
         gold = spans(Doc(nlp.vocab, words=[*words], ents=[*tags]))
         n_found += len(gold & spans(doc))
@@ -98,7 +97,7 @@ def test_its_corpus_and_plain_text_give_the_same(chinese: Path) -> None:
 
 def test_scores_and_page_are_there(chinese: Path) -> None:
     report = json.loads((chinese / "metrics/mine/GatedFusion.json").read_text("utf-8"))
-    assert set(report["strict"]["per_type"]) == set(NAMES)
+    assert set(report["ents_per_type"]) == set(NAMES)
     page = (chinese / "pages/mine.html").read_text("utf-8")
     assert '<figure lang="zh"' in page
     shown = set(re.findall(r'class="word" title="(.*?)"', page))

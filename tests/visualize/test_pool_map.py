@@ -10,18 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
 from spacy_vokens.files import sha256_file
-from spacy_vokens.images.pool import ImagePool, ImageRecord
-from spacy_vokens.visualize.pool_map import choose_pictures, render_pool_map
+from spacy_vokens.identity import EncoderId
+from spacy_vokens.images.pool import ImagePool, ImageRecord, PoolContent
+from spacy_vokens.visualize.pool_map import choose_images, map_pool, render_pool_map
 from spacy_vokens.visualize.voken_usage import VokenUsage
-
-from .test_render import ATTRIBUTES, HOSTILE, TAGS, Page, texts, webp
+from tests.visualize.test_render import ATTRIBUTES, HOSTILE, TAGS, Page, texts, webp
 
 COLORS = ("red", "lime", "blue", "yellow")
 
 
 @pytest.fixture
 def make_map_pool(tmp_path):
-    """Make a pool of n pictures, with thumbnails or with files, in two clusters of features."""
+    """Make a pool of n images, with thumbnails or with files, in two clusters of features."""
 
     def make(
         n: int, *, thumbnails: bool = True, path: Path = tmp_path, spread: float = 1.0, **fields
@@ -30,7 +30,7 @@ def make_map_pool(tmp_path):
         for number in range(n):
             file = path / f"{number}.png"
             Image.new("RGB", (8, 8), COLORS[number % 4]).save(file)
-            values = {"id": f"i{number:03d}", "source": "Drawn", "licence": "CC0"}
+            values = {"id": f"i{number:03d}", "source": "Drawn", "license": "CC0"}
             values |= {name: value[number] for name, value in fields.items()}
             records.append(
                 ImageRecord(path=file.name, sha256=sha256_file(file), width=8, height=6, **values)
@@ -40,12 +40,13 @@ def make_map_pool(tmp_path):
         order = sorted(range(n), key=lambda row: records[row].id)
         return ImagePool.write(
             path / "pool",
-            [records[row] for row in order],
-            features[order],
-            encoder="<b>tiny",
-            weights_sha256="1" * 64,
-            picture_root=path,
-            thumbnails=(webp(COLORS[row % 4]) for row in order) if thumbnails else None,
+            PoolContent(
+                [records[row] for row in order],
+                features[order],
+                encoder=EncoderId("<b>tiny", "1" * 64),
+                image_root=path,
+                thumbnails=(webp(COLORS[row % 4]) for row in order) if thumbnails else None,
+            ),
             overwrite=True,
         )
 
@@ -59,7 +60,7 @@ def make_usage(words: dict[str, dict[str, int]], n_without: int = 0) -> VokenUsa
 
 
 def ids_of(page: Page, css_class: str = "place") -> list[str]:
-    """The pictures of a page's map, in the order of the page."""
+    """The images of a page's map, in the order of the page."""
     return [attrs["title"].split(":")[0] for attrs, _ in page.having(css_class)]
 
 
@@ -87,7 +88,7 @@ def test_hubs_come_first_and_the_others_by_the_seed():
     ids = [f"i{number}" for number in range(30)]
 
     def choose(seed: int, limit: int) -> list[str]:
-        return choose_pictures(ids, ["i7", "i3"], limit, np.random.default_rng(seed))
+        return choose_images(ids, ["i7", "i3"], limit, np.random.default_rng(seed))
 
     assert choose(0, 1) == ["i7"]
     assert choose(0, 6)[:2] == ["i7", "i3"]
@@ -100,14 +101,14 @@ def test_the_numbers_are_those_of_pool_and_corpus(make_map_pool):
     usage = make_usage({"i001": {"a": 5, "the": 3}, "i004": {"a": 1}, "i000": {"x": 1}}, 10)
     page = Page(render_pool_map(make_map_pool(8), usage))
     facts = facts_of(page)
-    assert facts["Pictures"] == ("8", "8 × 6 pixels in the median")
+    assert facts["Images"] == ("8", "median size 8 × 6 pixels")
     assert facts["Encoder"][0] == "<b>tiny"
     assert facts["Features"][0] == "4 dimensions"
     assert facts["Tokens with a voken"] == ("50.0%", "10 of 20")
-    assert facts["Distinct vokens"] == ("3", "pool coverage: 37.5% of the pictures")
-    assert facts["Never retrieved"] == ("5", "62.5% of the pictures")
+    assert facts["Distinct vokens"] == ("3", "pool coverage: 37.5% of the images")
+    assert facts["Never retrieved"] == ("5", "62.5% of the images")
     # The hundredth of eight is one.
-    assert facts["Taken by the most frequent 1 %"][0] == "80.0%"
+    assert facts["Share of the most frequent 1%"][0] == "80.0%"
     number, note = facts["Hubness"]
     counts = np.array([8, 1, 1, 0, 0, 0, 0, 0])
     deviation = counts - counts.mean()
@@ -118,24 +119,24 @@ def test_the_numbers_are_those_of_pool_and_corpus(make_map_pool):
     assert "Drawn, CC0 (8)" in page.text("header")[0]
 
 
-def test_hubness_of_pictures_that_are_all_retrieved_as_often(make_map_pool, recwarn):
+def test_hubness_of_images_that_are_all_retrieved_as_often(make_map_pool, recwarn):
     usage = make_usage({id: {"a": 2} for id in ("i000", "i001")})
     page = Page(render_pool_map(make_map_pool(2), usage))
     assert facts_of(page)["Hubness"][0] == "not defined"
-    assert "Every picture is the voken of a token." in sheet(page, "Never retrieved")
+    assert "Every image is the voken of a token." in sheet(page, "Never retrieved")
     assert [str(w.message) for w in recwarn if "moment" in str(w.message)] == []
 
 
 def test_without_a_corpus_nothing_is_said_of_retrieval(make_map_pool):
     page = Page(render_pool_map(make_map_pool(30)))
-    assert list(facts_of(page)) == ["Pictures", "Encoder", "Features"]
+    assert list(facts_of(page)) == ["Images", "Encoder", "Features"]
     assert page.having("hub") == []
-    assert page.text("h2") == ["Map", "A sample", "Pictures"]
+    assert page.text("h2") == ["Map", "A sample", "Images"]
     assert len(page.having("shown")) == 24
     assert "token" not in page.text("main")[0]
 
 
-def test_hubs_are_the_pictures_retrieved_most(make_map_pool):
+def test_hubs_are_the_images_retrieved_most(make_map_pool):
     counts = {f"i{number:03d}": {"a": 1 + number} for number in range(60)}
     page = Page(render_pool_map(make_map_pool(70), make_usage(counts), limit=55))
     # The 50 of the highest counts, the most frequent on top of the others.
@@ -149,8 +150,8 @@ def test_hubs_are_the_pictures_retrieved_most(make_map_pool):
     assert rings[0] < rings[-1]
     label = page.having("hub")[-1][0]
     assert label["title"] == "i059: 60 tokens"
-    assert (label["role"], label["aria-label"]) == ("img", "picture i059: 60 tokens")
-    assert "55 of 70 pictures, the 50 retrieved most and 5 drawn at random (seed 0)" in sheet(
+    assert (label["role"], label["aria-label"]) == ("img", "image i059: 60 tokens")
+    assert "55 of 70 images, the 50 most frequent and 5 drawn at random (seed 0)" in sheet(
         page, "Map"
     )
 
@@ -164,10 +165,10 @@ def test_sheets_show_what_hubs_stand_for_and_what_is_never_retrieved(make_map_po
     never = re.findall(r"i\d+", sheet(page, "Never retrieved"))
     assert len(never) == len(set(never)) == 24
     assert not {"i001", "i002"} & set(never)
-    assert "24 of the pictures that no token retrieves, 38 in all" in sheet(page, "Never retrieved")
+    assert "24 of the images that no token retrieves, 38 in total" in sheet(page, "Never retrieved")
 
 
-def test_pictures_of_like_features_stand_together(make_map_pool):
+def test_images_of_like_features_stand_together(make_map_pool):
     for n in (8, 40):
         found = places(Page(render_pool_map(make_map_pool(n))))
         assert all(0 <= x <= 100 and 0 <= y <= 100 for x, y in found.values())
@@ -189,10 +190,10 @@ def test_tiny_pools_have_a_page(make_map_pool, n, with_usage):
     assert n != 1 or found == {"i000": (50.0, 50.0)}
     method = "t-SNE" if n == 10 else "first two principal components"
     assert method in html
-    assert f"all {n} picture" in html
+    assert f"all {n} image" in html
 
 
-def test_pictures_of_equal_features_lie_on_one_place(make_map_pool):
+def test_images_of_equal_features_lie_on_one_place(make_map_pool):
     found = places(Page(render_pool_map(make_map_pool(12, spread=0.0))))
     assert set(found.values()) == {(50.0, 50.0)}
 
@@ -209,33 +210,33 @@ def test_the_seed_says_it_all(make_map_pool):
     assert samples[0] != samples[2]
 
 
-def test_each_picture_is_embedded_once(make_map_pool):
+def test_each_image_is_embedded_once(make_map_pool):
     pool = make_map_pool(10)
     html = render_pool_map(pool, make_usage({"i003": {"a": 2}}))
     rules = re.findall(r"^\.p\w+ \{ background-image: url\(data:image/webp;base64", html, re.M)
-    # Of four colours: equal pictures are embedded once, too.
+    # The images have four colors; equal images are embedded once, too.
     assert len(rules) == len(COLORS)
-    # On the map, and on a sheet.
+    # Once on the map and once on a sheet.
     assert html.count('title="i003') == 2
-    assert "Drawn: CC0 (10 pictures)" in Page(html).text("footer")[0]
+    assert "Drawn: CC0 (10 images)" in Page(html).text("footer")[0]
 
 
-def test_pictures_without_thumbnails_are_read_from_their_files_where_these_are(make_map_pool):
+def test_images_without_thumbnails_are_read_from_their_files_where_these_are(make_map_pool):
     pool = make_map_pool(12, thumbnails=False)
-    (pool.picture_root / "4.png").unlink()
-    # Another picture than the pool's.
-    Image.new("RGB", (8, 8), "black").save(pool.picture_root / "5.png")
+    (pool.image_root / "4.png").unlink()
+    # Not the pool's image.
+    Image.new("RGB", (8, 8), "black").save(pool.image_root / "5.png")
     html = render_pool_map(pool, make_usage({"i004": {"a": 2}, "i002": {"a": 1}}))
     page = Page(html)
     assert sorted(ids_of(page, "dot")) == ["i004", "i005"]
     assert len(ids_of(page)) == 12
     assert html.count("data:image/webp") == len(COLORS)
-    assert "2 pictures not at hand: dots." in sheet(page, "Map")
+    assert "Dots stand for 2 images not available." in sheet(page, "Map")
     (hub, absent) = (page.having("dot")[row][0] for row in (-1, 0))
     assert "hub" in hub["class"]
-    assert absent["aria-label"] == "picture i005: 0 tokens, not at hand"
-    assert "picture not at hand2 · 66.67%" in sheet(page, "Hubs")
-    assert "Drawn: CC0 (10 pictures)" in page.text("footer")[0]
+    assert absent["aria-label"] == "image i005: 0 tokens, not available"
+    assert "image not available2 · 66.67%" in sheet(page, "Hubs")
+    assert "Drawn: CC0 (10 images)" in page.text("footer")[0]
 
 
 def test_a_missing_thumbnail_is_named(make_map_pool):
@@ -249,10 +250,10 @@ def test_a_pool_of_many_sources_names_the_most_frequent(make_map_pool):
     sources = ["Most", "Most", *(f"Source {number:02d}" for number in range(13))]
     page = Page(render_pool_map(make_map_pool(15, source=sources)))
     (header,) = page.text("header")
-    assert "Pictures: Most, CC0 (2) · Source 00, CC0 (1)" in header
-    assert header.strip().endswith("Source 08, CC0 (1) · 4 sources more")
-    # The footer credits every picture.
-    assert "Source 12: CC0 (1 picture)" in page.text("footer")[0]
+    assert "Images: Most, CC0 (2) · Source 00, CC0 (1)" in header
+    assert header.strip().endswith("Source 08, CC0 (1) · 4 more sources")
+    # The footer credits every image.
+    assert "Source 12: CC0 (1 image)" in page.text("footer")[0]
 
 
 def test_the_page_asks_for_nothing_from_outside_and_runs_nothing(make_map_pool):
@@ -271,7 +272,7 @@ def test_the_page_asks_for_nothing_from_outside_and_runs_nothing(make_map_pool):
 @given(word=texts, other=texts)
 def test_nothing_reaches_the_page_unescaped(make_map_pool, tmp_path, word, other):
     id = HOSTILE.replace("\\", "")
-    pool = make_map_pool(3, id=[id, "b", "c"], source=[other] * 3, licence=[HOSTILE] * 3)
+    pool = make_map_pool(3, id=[id, "b", "c"], source=[other] * 3, license=[HOSTILE] * 3)
     page = Page(render_pool_map(pool, make_usage({id: {word: 2}}), title=other))
     tags = {*TAGS.split(), "dl", "dt", "dd", "section", "bdi", "i"}
     assert {tag for tag, _ in page.elements} <= tags
@@ -285,3 +286,13 @@ def test_nothing_reaches_the_page_unescaped(make_map_pool, tmp_path, word, other
     for part in ("header", "footer"):
         assert HOSTILE in page.text(part)[0]
         assert (other or "source not stated") in page.text(part)[0]
+
+
+def test_the_page_is_written(make_map_pool, tmp_path):
+    pool = make_map_pool(12)
+    output = tmp_path / "map.html"
+    assert map_pool(pool.path, output, limit=5, seed=3, title="Mine") == 5
+    assert output.read_text(encoding="utf-8") == render_pool_map(
+        pool, limit=5, seed=3, title="Mine"
+    )
+    assert map_pool(pool.path, output) == 12

@@ -5,14 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-from spacy_vokens.visualize.projection import MIN_FOR_TSNE, project
+from spacy_vokens.visualize.pool_map import MIN_FOR_TSNE, project
 
 
 def clusters(n: int, dimension: int = 20, seed: int = 0) -> np.ndarray:
     """Two clusters of n vectors each, one after the other, as a pool stores features."""
     rng = np.random.default_rng(seed)
-    centres = np.repeat(rng.normal(size=(2, dimension)) * 3, n, axis=0)
-    return (centres + rng.normal(size=(2 * n, dimension))).astype(np.float16)
+    centers = np.repeat(rng.normal(size=(2, dimension)) * 3, n, axis=0)
+    return (centers + rng.normal(size=(2 * n, dimension))).astype(np.float16)
 
 
 def nearest(points: np.ndarray) -> np.ndarray:
@@ -28,8 +28,8 @@ def test_near_features_land_near_each_other(n):
     is_second = np.arange(2 * n) >= n
     assert (is_second[nearest(points)] == is_second).all()
     # Further apart than each is wide, in the plane too.
-    centres = points[:n].mean(axis=0), points[n:].mean(axis=0)
-    gap = np.linalg.norm(centres[0] - centres[1])
+    centers = points[:n].mean(axis=0), points[n:].mean(axis=0)
+    gap = np.linalg.norm(centers[0] - centers[1])
     assert gap > 2 * points[:n].std(axis=0).max()
 
 

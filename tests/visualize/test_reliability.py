@@ -14,7 +14,7 @@ def test_a_panel_a_diagram_and_a_count_a_bar() -> None:
     }
     svg = draw_reliability(diagrams).decode()
     assert svg == draw_reliability(diagrams).decode(), "the same for the same figures"
-    for text in ("before", "after", "confidence", "share that is right", ">3<", ">1<"):
+    for text in ("before", "after", "confidence", "share of correct entities", ">3<", ">1<"):
         assert text in svg
     # |2/3 - 0.95| * 3/4 + |1 - 0.55| / 4
     assert "ECE 0.325" in svg
@@ -26,5 +26,5 @@ def test_nothing_to_draw() -> None:
 
 def test_missing_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"spacy-vokens\[experiments\]"):
+    with pytest.raises(ImportError, match=r"spacy-vokens\[visualize\]"):
         draw_reliability({})

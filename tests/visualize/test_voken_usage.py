@@ -6,11 +6,12 @@ import pytest
 import spacy
 from spacy.tokens import Doc
 
+from spacy_vokens.attributes import set_token_values
 from spacy_vokens.corpus.docbin import save_docs
-from spacy_vokens.extensions import set_token_values
 from spacy_vokens.visualize.voken_usage import VokenUsage, read_usage
+from tests.conftest import LANG
 
-VOCAB = spacy.blank("en").vocab
+VOCAB = spacy.blank(LANG).vocab
 
 
 def make_doc(text: str, vokens: list[str | None], index: str | None = None) -> Doc:
@@ -58,7 +59,7 @@ def test_a_folder_is_a_corpus(tmp_path, pool):
 def test_vokens_that_the_pool_has_not_are_named(tmp_path, pool):
     good = write(tmp_path / "good.spacy", *DOCS)
     bad = write(tmp_path / "bad.spacy", make_doc("a cow", ["cat", "cow"]))
-    with pytest.raises(ValueError, match=r"bad\.spacy does not fit: 1 image ids") as error:
+    with pytest.raises(ValueError, match=r"bad\.spacy does not fit the pool: 1 image ids") as error:
         read_usage([good, bad], pool)
     message = str(error.value)
     assert str(pool.path) in message
@@ -67,17 +68,17 @@ def test_vokens_that_the_pool_has_not_are_named(tmp_path, pool):
 
 
 def test_another_pool_with_the_same_ids_is_named(tmp_path, pool, make_pool):
-    own = write(tmp_path / "own.spacy", make_doc("a", ["cat"], f"{pool.hash[:16]}-{'0' * 16}"))
+    own = write(tmp_path / "own.spacy", make_doc("a", ["cat"], f"{pool.id.short}-{'0' * 16}"))
     assert read_usage([own], pool).counts == {"cat": 1}
     other = make_pool(seed=1)
     with pytest.raises(ValueError, match=r"own\.spacy has vokens of pool") as error:
         read_usage([own], other)
-    assert pool.hash[:16] in str(error.value)
-    assert other.hash[:16] in str(error.value)
+    assert pool.id.short in str(error.value)
+    assert other.id.short in str(error.value)
     assert "spacy vokens index" in str(error.value)
 
 
-def test_pictures_that_came_with_the_text_are_vokens_of_any_pool(tmp_path, pool):
+def test_images_that_came_with_the_text_are_vokens_of_any_pool(tmp_path, pool):
     path = write(tmp_path / "given.spacy", make_doc("a", ["cat"], "given"))
     assert read_usage([path], pool).counts == {"cat": 1}
 

@@ -1,0 +1,1 @@
+"""What `spacy vokens debug-data` checks of a corpus before training."""

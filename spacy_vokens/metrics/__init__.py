@@ -1,1 +1,0 @@
-"""Scores computed from plain numbers and tags."""

@@ -1,0 +1,1 @@
+"""Thinc models and layers around the PyTorch modules in `models.torch`."""

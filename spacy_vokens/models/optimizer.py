@@ -1,0 +1,98 @@
+"""AdamW with per-group learning rates and weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from thinc.api import Optimizer
+from thinc.types import FloatsXd
+
+
+class GroupedAdam(Optimizer):
+    """Thinc's Adam, with groups of parameters that are told apart by name.
+
+    Thinc calls it with a key (shim id, parameter name). PyTorch's parameter names look like
+    `encoder.layer.0.output.dense.weight` in a transformer, and start with `fusion.`, `output.` or
+    `crf.` in the tagger.
+
+    Args:
+        lr_scales: Factor on the learning rate, by prefix of the parameter's name; the first match
+            counts.
+        no_decay: Parts of names. Parameters with one of them in their name are not decayed.
+    """
+
+    def __init__(
+        self, *args: Any, lr_scales: Mapping[str, float], no_decay: Iterable[str], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.lr_scales = dict(lr_scales)
+        self.no_decay = tuple(no_decay)
+
+    def __call__(
+        self, key: tuple[int, str], weights: FloatsXd, gradient: FloatsXd, *, lr_scale: float = 1.0
+    ) -> tuple[FloatsXd, FloatsXd]:
+        """Update one parameter.
+
+        Args:
+            key: Shim id and parameter name.
+            weights: The parameter.
+            gradient: Its gradient.
+            lr_scale: Factor on the learning rate.
+
+        Returns:
+            The new weights, and the gradient set to zero.
+        """
+        name = str(key[1])
+        for prefix, scale in self.lr_scales.items():
+            if name.startswith(prefix):
+                lr_scale *= scale
+                break
+        decay = self.L2
+        if any(part in name for part in self.no_decay):
+            self.L2 = 0.0
+        try:
+            return super().__call__(key, weights, gradient, lr_scale=lr_scale)
+        finally:
+            self.L2 = decay
+
+
+def grouped_adam(
+    learn_rate: Any,
+    lr_scales: dict[str, float],
+    no_decay: list[str],
+    L2: float = 0.01,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    grad_clip: float = 1.0,
+) -> GroupedAdam:
+    """Make the optimizer `spacy-vokens.GroupedAdam.v1`.
+
+    Args:
+        learn_rate: Learning rate, a number or a schedule.
+        lr_scales: Factor on the learning rate, by prefix of the parameter's name; the first match
+            counts. Parameters without a match have the factor 1.
+        no_decay: Parts of names, such as "bias". Parameters with one of them in their name are not
+            decayed.
+        L2: Decoupled weight decay (AdamW).
+        beta1: Decay rate of the first moment.
+        beta2: Decay rate of the second moment.
+        eps: Added to the denominator.
+        grad_clip: Upper bound of the norm of each parameter's gradient; 0 for none.
+
+    Returns:
+        The optimizer.
+    """
+    return GroupedAdam(
+        learn_rate,
+        lr_scales=lr_scales,
+        no_decay=no_decay,
+        L2=L2,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        grad_clip=grad_clip,
+        L2_is_weight_decay=True,
+        use_averages=False,
+    )

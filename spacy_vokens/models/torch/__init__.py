@@ -1,0 +1,1 @@
+"""Plain PyTorch modules: towers and losses of the vokenizer, fusions and CRF of the tagger."""

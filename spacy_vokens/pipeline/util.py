@@ -1,0 +1,76 @@
+"""Batches by length, and finding the components of a pipeline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence, Sized
+from pathlib import Path
+from typing import TypeVar
+
+import spacy
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy_transformers.util import batch_by_length
+
+from ..files import VokensError
+
+PipeT = TypeVar("PipeT", bound=Pipe)
+
+# Tokens per batch, including padding.
+MAX_TOKENS = 4096
+
+
+def batches_by_length(docs: Sequence[Sized]) -> Iterator[list[int]]:
+    """Group documents of similar length, so that little of a batch is padding.
+
+    Args:
+        docs: The documents. Those without tokens are in no batch.
+
+    Yields:
+        The positions of a batch's documents. A batch has at most `MAX_TOKENS` tokens, unless it is
+        one document.
+    """
+    filled = [i for i, doc in enumerate(docs) if len(doc)]
+    for batch in batch_by_length([docs[i] for i in filled], MAX_TOKENS):
+        yield [filled[i] for i in batch]
+
+
+def find_pipe(nlp: Language, kind: type[PipeT]) -> PipeT | None:
+    """Find a component by its class, whatever its name.
+
+    Args:
+        nlp: The pipeline.
+        kind: The class.
+
+    Returns:
+        The first enabled component of the class, or None.
+    """
+    return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, kind)), None)
+
+
+def load_with_pipe(model: str | Path, kind: type[PipeT]) -> tuple[Language, PipeT]:
+    """Load a pipeline and find its component of a class.
+
+    Args:
+        model: Name of an installed pipeline, or its folder.
+        kind: Class of the component.
+
+    Returns:
+        The pipeline and the component.
+
+    Raises:
+        OSError: If there is no such pipeline.
+        VokensError: If it has no such component.
+    """
+    nlp = spacy.load(model)
+    pipe = find_pipe(nlp, kind)
+    if pipe is None:
+        factories = {name: nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
+        named = [
+            name if name == factory else f"{name} made by {factory}"
+            for name, factory in factories.items()
+        ]
+        components = ", ".join(named) or "none"
+        wanted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+        raise VokensError(f"{model} has no {wanted} (its components: {components}).")
+    return nlp, pipe

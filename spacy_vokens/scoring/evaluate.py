@@ -1,0 +1,138 @@
+"""Score a pipeline on a corpus, with the corpus's own tokens, images and raw tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import spacy
+from spacy.language import Language
+from spacy.training import Example
+from tqdm import tqdm
+
+from ..corpus.reader import Corpus
+from ..files import VokensError, sha256_file
+from ..images.pool import ImagePool
+from ..pipeline.util import load_with_pipe
+from ..pipeline.voken_retriever import VokenRetriever
+from .ner import SpanScores, bio_tags, gold_tags, score_tags
+from .retrieval import chance_scores
+
+SCORER = "spacy_vokens.scoring.ner.score_tags"
+
+
+def evaluate(model: str | Path, corpus: Path) -> dict[str, Any]:
+    """Score the entities that a pipeline finds.
+
+    Args:
+        model: Name of an installed pipeline, or its folder.
+        corpus: The `.spacy` file to score on.
+
+    Returns:
+        What was scored (`model`, `corpus`, `corpus_sha256`, `docs`, `tokens`, `scorer`) and the
+        scores. In the strict reading of the corpus's tags these are `ents_p`, `ents_r`, `ents_f`,
+        `ents_mentions`, `ents_tp`, `ents_fp`, `ents_fn`, `ents_weighted_f` (mean F1 of the types,
+        weighted by their mentions) and `ents_per_type`; in the lenient reading the same with the
+        prefix `ents_lenient_`.
+
+    Raises:
+        VokensError: If the corpus has no entities, or is damaged.
+        OSError: If the pipeline or the corpus is missing.
+    """
+    nlp = spacy.load(model)
+    examples = list(Corpus(corpus)(nlp))
+    if not any(example.reference.ents for example in examples):
+        raise VokensError(
+            f"{corpus} has no entities to score. `spacy vokens evaluate-retrieval` scores the "
+            "images that a pipeline finds."
+        )
+    scores = score_entities(nlp, examples)
+    report = {**_describe(model, corpus, examples), "scorer": SCORER}
+    for prefix, name in (("ents", "strict"), ("ents_lenient", "lenient")):
+        report |= {f"{prefix}_{key}": value for key, value in scores[name].to_dict().items()}
+    return report
+
+
+def evaluate_retrieval(model: str | Path, corpus: Path, pool: Path | None = None) -> dict[str, Any]:
+    """Score how well a pipeline's retriever finds the images that a corpus names.
+
+    Args:
+        model: Name of an installed pipeline with a `voken_retriever`, or its folder.
+        corpus: The `.spacy` file to score on.
+        pool: Folder of the image pool to search. Defaults to the images that the retriever has
+            indexed.
+
+    Returns:
+        What was scored (`model`, `corpus`, `corpus_sha256`, `docs`, `tokens`) and `retrieval`: the
+        number of `candidates`, the images to choose from; the `scores`, `voken_r1` and so on; and
+        the scores by `chance`.
+
+    Raises:
+        VokensError: If the pipeline has no retriever, the corpus names none of the images, or a
+            file is damaged.
+        OSError: If the pipeline, the corpus or the pool is missing.
+    """
+    nlp, retriever = load_with_pipe(model, VokenRetriever)
+    examples = list(Corpus(corpus)(nlp))
+    if pool is not None:
+        retriever.set_pool(ImagePool.open(pool))
+    found = score_retrieval(retriever, examples)
+    if found is None:
+        images = f"images of the pool {pool}" if pool else f"images that {model} has indexed"
+        raise VokensError(f"{corpus} names no {images}: there is nothing to score.")
+    return {**_describe(model, corpus, examples), "retrieval": found}
+
+
+def score_entities(nlp: Language, examples: Iterable[Example]) -> dict[str, SpanScores]:
+    """Score the entities that a pipeline finds, in both readings of the corpus's tags.
+
+    Args:
+        nlp: A pipeline that sets `Doc.ents`.
+        examples: References, and predicted documents, which go through the pipeline.
+
+    Returns:
+        The scores by the names of the readings, "strict" and "lenient".
+    """
+    examples = list(examples)
+    gold = [gold_tags(example.reference) for example in examples]
+    docs = nlp.pipe(example.predicted for example in examples)
+    progress = tqdm(docs, total=len(examples), unit=" docs", disable=None, leave=False)
+    return score_tags(gold, [bio_tags(doc) for doc in progress])
+
+
+def score_retrieval(
+    retriever: VokenRetriever, examples: Sequence[Example]
+) -> dict[str, Any] | None:
+    """Score how well a retriever finds the images that the references name.
+
+    Args:
+        retriever: An indexed retriever.
+        examples: Examples whose references name their images.
+
+    Returns:
+        The number of `candidates`, the images to choose from; the `scores`, as
+        `VokenRetriever.score` gives them; and those by `chance`. None if the index has none of the
+        images.
+    """
+    if retriever.index is None:
+        return None
+    named = {example.reference._.visual_image_id for example in examples}
+    n_candidates = sum(image_id in retriever.index for image_id in named)
+    if not n_candidates:
+        return None
+    return {
+        "candidates": n_candidates,
+        "scores": retriever.score(examples),
+        "chance": chance_scores(n_candidates),
+    }
+
+
+def _describe(model: str | Path, corpus: Path, examples: Sequence[Example]) -> dict[str, Any]:
+    return {
+        "model": str(model),
+        "corpus": str(corpus),
+        "corpus_sha256": sha256_file(corpus),
+        "docs": len(examples),
+        "tokens": sum(len(example.predicted) for example in examples),
+    }
