@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..corpus.reader import Corpus
 from ..files import VokensError, sha256_file
 from ..images.pool import ImagePool
+from ..pipeline.scorer import score_vokens
 from ..pipeline.util import load_with_pipe
 from ..pipeline.voken_retriever import VokenRetriever
 from .ner import SpanScores, bio_tags, gold_tags, score_tags
@@ -111,9 +112,8 @@ def score_retrieval(
         examples: Examples whose references name their images.
 
     Returns:
-        The number of `candidates`, the images to choose from; the `scores`, as
-        `VokenRetriever.score` gives them; and those by `chance`. None if the index has none of the
-        images.
+        The number of `candidates`, the images to choose from; the `scores`, `voken_r1` and so on;
+        and those by `chance`. None if the index has none of the images.
     """
     if retriever.index is None:
         return None
@@ -123,7 +123,7 @@ def score_retrieval(
         return None
     return {
         "candidates": n_candidates,
-        "scores": retriever.score(examples),
+        "scores": score_vokens(examples, retriever=retriever),
         "chance": chance_scores(n_candidates),
     }
 

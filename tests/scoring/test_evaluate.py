@@ -113,6 +113,15 @@ def test_retrieval_is_scored_against_chance(vokenizer_path, pairs, pool, from_po
     assert retrieval["chance"]["voken_sent_r1"] == pytest.approx(1 / len(IMAGES))
 
 
+def test_retrieval_is_scored_whatever_the_components_own_scorer_is(vokenizer_path, pairs, tmp_path):
+    nlp = spacy.load(vokenizer_path, config={"components": {"voken_retriever": {"scorer": None}}})
+    nlp.to_disk(tmp_path / "unscored")
+    unscored, scored = (
+        evaluate_retrieval(m, pairs) for m in (tmp_path / "unscored", vokenizer_path)
+    )
+    assert unscored["retrieval"] == scored["retrieval"]
+
+
 def test_the_pool_that_is_named_has_the_candidates(vokenizer_path, pairs, make_pool):
     pool = make_pool(("cat", "cow", "dog"), seed=3)
     assert evaluate_retrieval(vokenizer_path, pairs, pool.path)["retrieval"]["candidates"] == 2
