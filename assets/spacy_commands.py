@@ -34,7 +34,7 @@ def main(words: list[str]) -> None:
     registry.cli.get_all()
     group = typer.main.get_command(app)
     for command in split_commands(words):
-        # The commands read it, for instance to find out whether they are called from a project.
+        # `spacy vokens` checks the encoding of the arguments that it finds here.
         sys.argv = ["spacy", *command]
         try:
             group(command, prog_name="python -m spacy")
