@@ -182,7 +182,6 @@ class VisualNer(FilePipe):
         self.set_attention = set_attention
         self.temperature = temperature
         self.scorer = scorer
-        self._listeners = _find_listeners(model)
         # From BILUO tags to rows of the emissions; made with the head.
         self._tag_ids: dict[str | None, int] = {}
         self._has_warned_about_vokens = False
@@ -573,23 +572,20 @@ class VisualNer(FilePipe):
                 f"{self.name} was loaded without its image features ('images' excluded). Load it "
                 "with them, or use NoFusion if you want no images."
             )
-        for is_current in (False, True):
-            needs_trf = TransformerListener in self._listeners
-            needs_tensor = Tok2VecListener in self._listeners
-            if not any(
-                (needs_trf and doc._.trf_data is None) or (needs_tensor and not doc.tensor.size)
-                for doc in docs
-                if len(doc)
-            ):
-                return
-            if is_current:
-                raise VokensError(
-                    f"{self.name} listens to a transformer or tok2vec, but the documents have no "
-                    "output of one. Put the one that it was trained with before it, and between "
-                    "them no component that removes its output, as 'doc_cleaner' does."
-                )
-            # `nlp.replace_listeners` may have replaced the listener since the tagger was made.
-            self._listeners = _find_listeners(self.model)
+        # Asked for each time: `nlp.replace_listeners` puts a model in a listener's place.
+        nodes = list(self.model.walk())
+        needs_trf = any(isinstance(node, TransformerListener) for node in nodes)
+        needs_tensor = any(isinstance(node, Tok2VecListener) for node in nodes)
+        if any(
+            (needs_trf and doc._.trf_data is None) or (needs_tensor and not doc.tensor.size)
+            for doc in docs
+            if len(doc)
+        ):
+            raise VokensError(
+                f"{self.name} listens to a transformer or tok2vec, but the documents have no "
+                "output of one. Put the one that it was trained with before it, and between "
+                "them no component that removes its output, as 'doc_cleaner' does."
+            )
 
     def _warn_about_missing_vokens(self) -> None:
         if self._has_warned_about_vokens or not self.model.attrs["fusion"].uses_images:
@@ -635,11 +631,6 @@ def _map_tags(labels: Sequence[str]) -> dict[str | None, int]:
         tag_ids |= {f"B-{label}": begin, f"U-{label}": begin}
         tag_ids |= {f"I-{label}": inside, f"L-{label}": inside}
     return tag_ids
-
-
-def _find_listeners(model: Model) -> frozenset[type]:
-    kinds = (TransformerListener, Tok2VecListener)
-    return frozenset(kind for kind in kinds for node in model.walk() if isinstance(node, kind))
 
 
 def _rank_images(doc: Doc, weights: np.ndarray) -> list[list[list[str | float | None]]]:
