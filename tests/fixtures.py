@@ -25,6 +25,12 @@ from spacy_vokens.images.pool import ImagePool, ImageRecord, PoolContent
 from tests.conftest import CONFIGS, DIMENSION, IMAGES, LANG, LEARN_RATE, WORDS
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Two tweets with an image each, and the captions of three images.
+TWEETS = "IMGID:1.jpg\nAnn\tB-PER\nLee\tI-PER\n\nIMGID:2\nin\tO\nIFA\tI-OTHER\n"
+CAPTIONS = (
+    "image\tsplit\tcaption\n"
+    "a.jpg\ttrain\tA dog.\na.jpg\ttrain\tA cat.\nb.jpg\ttrain\tTwo\nc.jpg\tdev\tThree\n"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -285,3 +291,18 @@ def train_configs(
             train(CONFIGS / config, path / output, use_gpu=use_gpu, overrides=shared | overrides)
 
     return make
+
+
+@pytest.fixture
+def tweets(tmp_path: Path) -> Path:
+    """A CoNLL file."""
+    path = tmp_path / "tweets.txt"
+    path.write_text(TWEETS, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def captions_table(tmp_path: Path) -> Path:
+    path = tmp_path / "captions.tsv"
+    path.write_text(CAPTIONS, encoding="utf-8")
+    return path

@@ -14,6 +14,7 @@ from spacy_vokens.corpus.reader import Corpus
 from spacy_vokens.files import VokensError
 from spacy_vokens.scoring.ner import bio_tags, gold_tags, repair_bio
 from tests.conftest import DATA, LANG
+from tests.fixtures import TWEETS
 
 tokens = st.lists(
     st.tuples(st.text(min_size=1), st.sampled_from(["O", "B-PER", "I-PER", "I-LOC"])), min_size=1
@@ -73,27 +74,6 @@ def test_summary(make_docs):
     )
 
 
-TWEETS = "IMGID:1.jpg\nAnn\tB-PER\nLee\tI-PER\n\nIMGID:2\nin\tO\nIFA\tI-OTHER\n"
-TABLE = (
-    "image\tsplit\tcaption\n"
-    "a.jpg\ttrain\tA dog.\na.jpg\ttrain\tA cat.\nb.jpg\ttrain\tTwo\nc.jpg\tdev\tThree\n"
-)
-
-
-@pytest.fixture
-def tweets(tmp_path):
-    path = tmp_path / "tweets.txt"
-    path.write_text(TWEETS, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def table(tmp_path):
-    path = tmp_path / "captions.tsv"
-    path.write_text(TABLE, encoding="utf-8")
-    return path
-
-
 def test_a_conll_file_becomes_a_corpus(tweets, tmp_path):
     out = tmp_path / "corpus" / "train.spacy"
     summaries = convert(tweets, out, rename={"OTHER": "MISC"})
@@ -127,9 +107,9 @@ def test_two_files_that_would_become_one_corpus_are_refused(tweets, tmp_path):
     assert not (tmp_path / "corpus").exists()
 
 
-def test_a_captions_table_becomes_a_corpus_for_every_split(table, tmp_path):
+def test_a_captions_table_becomes_a_corpus_for_every_split(captions_table, tmp_path):
     out = tmp_path / "pairs"
-    summaries = convert(table, out)
+    summaries = convert(captions_table, out)
     assert sorted(out.iterdir()) == sorted(summaries) == [out / "dev.spacy", out / "train.spacy"]
     assert summaries[out / "train.spacy"] == Summary(3, 7, {}, 0, 2)
     train = load_docs(out / "train.spacy", Vocab())
@@ -141,19 +121,19 @@ def test_a_captions_table_becomes_a_corpus_for_every_split(table, tmp_path):
     assert [token.text for token in train[0]] == ["A", "dog", "."]
 
 
-def test_captions_are_limited_and_tokenized_in_the_language_asked_for(table, tmp_path):
-    convert(table, tmp_path / "pairs", max_captions=1, lang="xx")
+def test_captions_are_limited_and_tokenized_in_their_language(captions_table, tmp_path):
+    convert(captions_table, tmp_path / "pairs", max_captions=1, lang="xx")
     assert [d.text for d in load_docs(tmp_path / "pairs" / "train.spacy", Vocab())] == [
         "A dog.",
         "Two",
     ]
 
 
-def test_the_format_can_be_said(table, tmp_path):
-    table = table.rename(tmp_path / "captions.data")
+def test_the_format_can_be_said(captions_table, tmp_path):
+    captions_table = captions_table.rename(tmp_path / "captions.data")
     with pytest.raises(VokensError, match="say what it is with --format"):
-        convert(table, tmp_path / "pairs")
-    convert(table, tmp_path / "pairs", file_format="captions")
+        convert(captions_table, tmp_path / "pairs")
+    convert(captions_table, tmp_path / "pairs", file_format="captions")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +158,7 @@ def test_the_format_can_be_said(table, tmp_path):
     ],
 )
 def test_errors_say_what_to_do_and_nothing_is_written(
-    tweets, table, tmp_path, source, out, options, error, message
+    tweets, captions_table, tmp_path, source, out, options, error, message
 ):
     with pytest.raises(error, match=message):
         convert(tmp_path / source, tmp_path / out, **options)
