@@ -144,15 +144,12 @@ def show_sidebar(pipeline: SharedPipeline) -> Settings:
 
 def show_upload(pipeline: SharedPipeline) -> None:
     """Let the visitor use images of their own for this session."""
-    with st.form("own images", clear_on_submit=True):
-        files = st.file_uploader(
-            f"Your own images (at most {MAX_IMAGES}) in place of the pipeline's",
-            accept_multiple_files=True,
-        )
-        is_sent = st.form_submit_button("Use them")
-    if is_sent and not files:
-        show_text("Choose some files first.", role="alert")
-    elif is_sent:
+    files = st.file_uploader(
+        f"Your own images (at most {MAX_IMAGES}) in place of the pipeline's",
+        accept_multiple_files=True,
+    )
+    # The button comes with the uploaded files: a form could be sent before they are there.
+    if files and st.button("Use them"):
         with (
             errors_as_messages(),
             st.spinner(f"Embedding {count_of(len(files), 'file')} …"),
