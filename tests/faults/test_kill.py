@@ -61,7 +61,7 @@ def kill_at_random_moments(
 
 def test_embed(encoder: ImageEncoder, save_image: Callable[..., Path], tmp_path: Path) -> None:
     images = tmp_path / "images"
-    for number in range(32):
+    for number in range(24):
         save_image(images / f"{number:02d}.png", seed=number, size=(64, 48))
     (images / "broken.png").write_bytes(b"not an image")
 

@@ -22,7 +22,7 @@ if __name__ == "__main__":
     faiss.omp_set_num_threads(2)
     nlp = spacy.load(path)
     # Enough for OpenMP to use its threads.
-    alone = list(nlp.pipe(texts * 200))
+    alone = list(nlp.pipe(texts * 50))
     torch.softmax(torch.randn(2000, 2000), -1)
     multiprocessing.set_start_method(method)
     together = list(nlp.pipe(texts * 2, n_process=2, batch_size=3))
