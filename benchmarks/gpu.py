@@ -77,7 +77,7 @@ def make_pipeline(folder: Path, n_images: int) -> Language:
     encoder, pool = make_encoder(folder / "encoder"), make_pool(folder / "pool", n_images)
     transformer = {"name": str(encoder), "tokenizer_config": {"use_fast": True}}
     nlp = spacy.blank("en")
-    tok2vec = {"@architectures": "spacy-transformers.Tok2VecTransformer.v3", **transformer}
+    tok2vec = {"@architectures": "spacy-vokens.Tok2VecTransformer.v1", **transformer}
     nlp.add_pipe("voken_retriever", config={"model": {"tok2vec": {"tok2vec": tok2vec}}})
     nlp.add_pipe("transformer", config={"model": transformer})
     nlp.add_pipe("visual_ner")

@@ -26,6 +26,7 @@ NOTE = "<!-- Written by docs/generate.py: run it after a change, and do not edit
 # What is registered where, by the group of the entry points.
 GROUPS = {
     "spacy_architectures": ("Architectures", "@architectures"),
+    "spacy_span_getters": ("Span getters", "@span_getters"),
     "spacy_voken_fusions": ("Fusions", "@voken_fusions"),
     "spacy_voken_losses": ("Losses", "@voken_losses"),
     "thinc_optimizers": ("Optimizers", "@optimizers"),
@@ -123,8 +124,8 @@ def _value(value: Any) -> str:
     if value is inspect.Parameter.empty:
         return ""
     if isinstance(value, Mapping):
-        (name,) = [text for key, text in value.items() if key.startswith("@")]
-        return _code(name)
+        names = [text for key, text in value.items() if key.startswith("@")]
+        return _code(names[0] if names else "{}")
     if value is None or isinstance(value, bool):
         return _code(str(value).lower() if value is not None else "null")
     if callable(value):

@@ -8,9 +8,15 @@ MAX_LISTED = 5
 MAX_CHARACTERS = 60
 
 
-def count_of(count: int, noun: str) -> str:
-    """Return a number and its noun, in the plural if needed: "1 image", "1,200 images"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def count_of(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number and its noun, in the plural if needed: "1 image", "1,200 images".
+
+    Args:
+        count: The number.
+        noun: The noun, in the singular.
+        plural: Its plural. Defaults to the noun with an "s".
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(items: Iterable[object]) -> str:

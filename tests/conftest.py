@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before any library reads them: no test may reach a hub, and forked workers must not deadlock.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+# No example of a property test has to be fast: machines are loaded.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # Real tweets and photos, if they are there: they are not part of the repository.
 DATA = Path(

@@ -103,7 +103,7 @@ def transformer_config(name: str) -> dict:
         "name": name,
         "tokenizer_config": {"use_fast": True},
         "get_spans": {
-            "@span_getters": "spacy-transformers.strided_spans.v1",
+            "@span_getters": "spacy-vokens.piece_spans.v1",
             "window": 16,
             "stride": 12,
         },
@@ -121,7 +121,7 @@ def retriever_config(text_encoder: str) -> dict:
             "tok2vec": {
                 "@architectures": "spacy-vokens.FrozenTok2Vec.v1",
                 "tok2vec": {
-                    "@architectures": "spacy-transformers.Tok2VecTransformer.v3",
+                    "@architectures": "spacy-vokens.Tok2VecTransformer.v1",
                     **transformer_config(text_encoder),
                     "pooling": {"@layers": "reduce_mean.v1"},
                 },
@@ -220,7 +220,7 @@ def make_tagger(
             "transformer",
             config={
                 "model": {
-                    "@architectures": "spacy-transformers.TransformerModel.v3",
+                    "@architectures": "spacy-vokens.TransformerModel.v1",
                     **transformer_config(text_encoder),
                 }
             },

@@ -64,10 +64,9 @@ def promises(config: Any) -> Iterator[str]:
             yield from [value] if key.startswith("@") else promises(value)
 
 
-def test_every_public_architecture_is_among_them(retriever_config: dict) -> None:
-    nlp = spacy.blank(LANG)
+def test_every_public_architecture_is_among_them(retriever_config: dict, make_tagger: Make) -> None:
+    nlp = make_tagger()
     nlp.add_pipe("voken_retriever", config=retriever_config)
-    nlp.add_pipe("visual_ner")
     assert {*promises(nlp.config["components"])} >= PUBLIC["spacy_architectures"]
 
 

@@ -39,7 +39,7 @@ def make_index(n: int = 5, width: int = 4, seed: int = 0) -> VokenIndex:
 
 
 @given(n=st.integers(1, 30), k=st.integers(1, 40), seed=st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_search_is_exact(n: int, k: int, seed: int) -> None:
     index = make_index(n, 4, seed)
     queries = unit_vectors(3, 4, seed + 1)

@@ -17,6 +17,7 @@ from typer import Typer
 
 from spacy_vokens.corpus.reader import Corpus
 from spacy_vokens.images.encoders import image_encoders
+from spacy_vokens.models.piece_spans import PieceSpans
 from tests.conftest import LANG
 
 if sys.version_info >= (3, 11):
@@ -31,6 +32,8 @@ PUBLIC = {
     "spacy_architectures": {
         "spacy-vokens.CrossModalMatching.v1",
         "spacy-vokens.FrozenTok2Vec.v1",
+        "spacy-vokens.Tok2VecTransformer.v1",
+        "spacy-vokens.TransformerModel.v1",
         "spacy-vokens.VisualTagger.v1",
     },
     "spacy_cli": {"vokens"},
@@ -38,6 +41,7 @@ PUBLIC = {
     "spacy_factories": {"given_image", "visual_ner", "voken_retriever"},
     "spacy_readers": {"spacy-vokens.Corpus.v1"},
     "spacy_scorers": {"spacy-vokens.visual_ner_scorer.v1", "spacy-vokens.voken_scorer.v1"},
+    "spacy_span_getters": {"spacy-vokens.piece_spans.v1"},
     "spacy_voken_fusions": {
         "spacy-vokens.GatedFusion.v1",
         "spacy-vokens.NoFusion.v1",
@@ -58,6 +62,7 @@ TOK2VEC = {
     "subword_features": False,
     "pretrained_vectors": None,
 }
+SPANS = {"@span_getters": "spacy-vokens.piece_spans.v1"}
 # What each name makes, from the arguments that have no default.
 MAKES: dict[tuple[str, str], tuple[type, dict[str, Any]]] = {
     ("architectures", "spacy-vokens.CrossModalMatching.v1"): (
@@ -65,6 +70,14 @@ MAKES: dict[tuple[str, str], tuple[type, dict[str, Any]]] = {
         {"tok2vec": TOK2VEC, "loss": {"@voken_losses": "spacy-vokens.Hinge.v1"}},
     ),
     ("architectures", "spacy-vokens.FrozenTok2Vec.v1"): (Model, {"tok2vec": TOK2VEC}),
+    ("architectures", "spacy-vokens.Tok2VecTransformer.v1"): (
+        Model,
+        {"name": "bert", "get_spans": SPANS, "pooling": {"@layers": "reduce_mean.v1"}},
+    ),
+    ("architectures", "spacy-vokens.TransformerModel.v1"): (
+        Model,
+        {"name": "bert", "get_spans": SPANS},
+    ),
     ("architectures", "spacy-vokens.VisualTagger.v1"): (
         Model,
         {"tok2vec": TOK2VEC, "fusion": {"@voken_fusions": "spacy-vokens.GatedFusion.v1"}},
@@ -72,6 +85,7 @@ MAKES: dict[tuple[str, str], tuple[type, dict[str, Any]]] = {
     ("readers", "spacy-vokens.Corpus.v1"): (Corpus, {"path": "corpus/train.spacy"}),
     ("scorers", "spacy-vokens.visual_ner_scorer.v1"): (object, {}),
     ("scorers", "spacy-vokens.voken_scorer.v1"): (object, {}),
+    ("span_getters", "spacy-vokens.piece_spans.v1"): (PieceSpans, {}),
     ("voken_fusions", "spacy-vokens.GatedFusion.v1"): (nn.Module, {}),
     ("voken_fusions", "spacy-vokens.NoFusion.v1"): (nn.Module, {}),
     ("voken_fusions", "spacy-vokens.VisualAttention.v1"): (nn.Module, {}),

@@ -20,7 +20,7 @@ from ..messages import count_of, listed, shown
 from ..scoring.ner import repair_bio, strict_spans
 from .images import check_files, check_images, check_vokens
 from .overlap import check_duplicates, check_names
-from .pieces import TextEncoder, check_pieces
+from .pieces import check_pieces
 from .report import Message, Row, Section, Table, bar, share, table
 from .splits import TRAINING, Split, read_splits
 
@@ -30,7 +30,7 @@ LENGTHS = (8, 16, 32, 64, 128)
 
 
 def debug_data(
-    corpus: Path, *, pool: Path | None = None, encoder: TextEncoder | None = None
+    corpus: Path, *, pool: Path | None = None, encoder: str | None = None
 ) -> list[Section]:
     """Check a corpus, its vokens and their pool before a tagger is trained on them.
 
@@ -38,7 +38,8 @@ def debug_data(
         corpus: A folder of `.spacy` files, one per split (train, dev or valid, test), or one file.
         pool: Folder of the image pool that the vokens should come from. Without it they are only
             compared with each other.
-        encoder: The tagger's text encoder. Without it no word pieces are counted.
+        encoder: Folder of the tagger's text encoder, or the name of a model in this machine's
+            cache. Without it no word pieces are counted.
 
     Returns:
         The report, one section per check.
@@ -53,21 +54,22 @@ def debug_data(
 
 
 def check_splits(
-    splits: Sequence[Split], *, pool: ImagePool | None = None, encoder: TextEncoder | None = None
+    splits: Sequence[Split], *, pool: ImagePool | None = None, encoder: str | None = None
 ) -> list[Section]:
     """Run all checks.
 
     Args:
         splits: The splits of a corpus.
         pool: Where the vokens should come from. Without it they are only compared with each other.
-        encoder: The tagger's text encoder. Without it no word pieces are counted.
+        encoder: Folder of the tagger's text encoder, or the name of a model in this machine's
+            cache. Without it no word pieces are counted.
 
     Returns:
         The report, one section per check.
 
     Raises:
         OSError: If the encoder's tokenizer is not on this machine.
-        VokensError: If the encoder has no fast tokenizer, or its strides would skip words.
+        VokensError: If the encoder has no fast tokenizer.
     """
     # First, because it is the only check that can raise, and the others take time.
     pieces = check_pieces(splits, encoder)

@@ -260,28 +260,24 @@ def debug_data_cli(
         str | None,
         typer.Option(
             metavar="FOLDER_OR_NAME",
-            help="The tagger's text encoder, to count the word pieces it would cut off",
+            help="The tagger's text encoder, to count the word pieces of the words",
         ),
     ] = None,
-    window: Annotated[int, typer.Option(help="Words per span of the text encoder", min=1)] = 128,
-    stride: Annotated[int, typer.Option(help="Words between two span starts", min=1)] = 96,
     output: PageOption = None,
 ) -> None:
     """Check a corpus, its vokens and their pool before training on them.
 
     Counts documents, labels and images, and looks for ill-formed tags, duplicates, names and labels
-    missing in training, vokens that the tagger would refuse, and words that its text encoder would
-    cut off. Exits with status 1 if training would fail or learn nothing.
+    missing in training, vokens that the tagger would refuse, and words that its text encoder does
+    not see whole. Exits with status 1 if training would fail or learn nothing.
     """
     from ..checks.corpus import debug_data
-    from ..checks.pieces import TextEncoder
     from ..checks.report import count_levels
     from ..messages import count_of
     from ..visualize.checks_page import render_debug_page
 
     with expected_errors(f"Could not check {corpus}"):
-        encoder = None if text_encoder is None else TextEncoder(text_encoder, window, stride)
-        sections = debug_data(corpus, pool=pool, encoder=encoder)
+        sections = debug_data(corpus, pool=pool, encoder=text_encoder)
     for section in sections:
         _print_section(section)
     msg.divider("Summary")

@@ -46,7 +46,7 @@ class ImageFeatures:
         """Width of the features of an image."""
         return self.features.shape[1]
 
-    def lookup(self, docs: list[Doc]) -> tuple[np.ndarray, np.ndarray]:
+    def lookup(self, docs: list[Doc]) -> tuple[np.ndarray, list[np.ndarray]]:
         """Look up the features of the documents' vokens.
 
         An image that `given_image` set and that is not in the table counts as no image. The first
@@ -56,15 +56,15 @@ class ImageFeatures:
             docs: Documents whose tokens may have vokens.
 
         Returns:
-            Features of the distinct vokens, float32 (n, width), and the row of each token's voken
-            in them, int64 (docs, tokens), padded to the longest document; -1 if there is no voken.
+            Features of the distinct vokens, float32 (n, width), and per document the row of each
+            token's voken in them, (n_tokens,); -1 if there is no voken.
 
         Raises:
             VokensError: If a voken is not in the table or comes from another pool.
         """
         unknown_given: set[str] = set()
-        rows = np.full((len(docs), max(map(len, docs), default=0)), -1, dtype=np.int64)
-        for row, doc in zip(rows, docs, strict=True):
+        rows: list[int] = []
+        for doc in docs:
             vokens = get_token_values(doc, "voken")
             mark = IndexMark.parse(doc._.voken_index)
             unknown = {v for v in vokens if v is not None and v not in self._rows}
@@ -78,7 +78,7 @@ class ImageFeatures:
                     f"index {doc._.voken_index}. Run 'spacy vokens index' on the whole pipeline, "
                     "so that both use one pool."
                 )
-            row[: len(doc)] = [self._rows.get(v, -1) for v in vokens]
+            rows += [self._rows.get(v, -1) for v in vokens]
         if unknown_given and not self._has_warned:
             self._has_warned = True
             logger.warning(
@@ -89,10 +89,11 @@ class ImageFeatures:
                 len(docs),
                 min(unknown_given),
             )
-        used = np.unique(rows[rows >= 0])
-        return self.features[used].astype(np.float32), np.where(
-            rows >= 0, np.searchsorted(used, rows), -1
-        )
+        known = np.array(rows, dtype=np.int64)
+        used = np.unique(known[known >= 0])
+        found = np.where(known >= 0, np.searchsorted(used, known), -1)
+        bounds = np.cumsum([len(doc) for doc in docs])[:-1]
+        return self.features[used].astype(np.float32), np.split(found, bounds)
 
     def to_bytes(self) -> bytes:
         """Store the table in bytes."""

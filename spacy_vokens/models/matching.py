@@ -1,8 +1,13 @@
-"""The cross-modal matching model as one Thinc model: documents in, query vectors out."""
+"""The cross-modal matching model as one Thinc model: documents in, query vectors out.
+
+The text encoder has no vector, only zeros, for a token without word pieces. Such a token has no
+query either: its place holds NaN.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +30,9 @@ def build_cross_modal_matching_v1(
 ) -> Model[list[Doc], list[Floats2d]]:
     """Build `spacy-vokens.CrossModalMatching.v1`, the model of `voken_retriever`.
 
-    It gives every token its query vector: an array (n_tokens, width) per document. `build_towers`
-    adds the towers once the encoders' widths are known.
+    It gives every token its query vector: an array (n_tokens, width) per document, with NaN for
+    tokens that the text encoder has no vector for. `build_towers` adds the towers once the
+    encoders' widths are known.
 
     Args:
         tok2vec: The text encoder, frozen or not.
@@ -83,16 +89,22 @@ def matching_loss(
 
     Args:
         model: The model.
-        queries: Vectors of tokens, (n_tokens, width).
+        queries: Vectors of tokens, (n_tokens, width). Those with NaN do not count; at least one
+            must have none.
         keys: Vectors of images, (n_images, width).
         targets: Row in `keys` of each token's image, (n_tokens,).
 
     Returns:
         The loss, and its gradients with respect to the queries and to the keys.
     """
+    ops = model.ops
+    d_queries: Any = ops.alloc2f(*queries.shape)
+    counts = ~ops.xp.isnan(queries[:, 0])
     device = next(get_module(model.get_ref("text_tower")).parameters()).device
-    rows = torch.as_tensor(targets, dtype=torch.long, device=device)
-    loss, (d_queries, d_keys) = loss_and_gradients(model.get_ref("loss"), [queries, keys], rows)
+    rows = torch.as_tensor(targets[ops.to_numpy(counts)], dtype=torch.long, device=device)
+    loss, (d_queries[counts], d_keys) = loss_and_gradients(
+        model.get_ref("loss"), [queries[counts], keys], rows
+    )
     return loss, d_queries, d_keys
 
 
@@ -109,6 +121,7 @@ def _forward(
     # An empty document's vectors have no width, so they cannot be concatenated.
     flat = ops.xp.concatenate([v for v in vectors if len(v)])
     queries, backprop_queries = model.get_ref("text_tower")(flat, is_train)
+    queries = ops.xp.where(flat.any(axis=1, keepdims=True), queries, ops.xp.float32(np.nan))
 
     def backprop(d_queries: list[Floats2d]) -> list[Doc]:
         d_flat = backprop_queries(ops.xp.concatenate(d_queries))

@@ -1,4 +1,9 @@
-"""The visual tagger as one Thinc model: documents in, a `Tagged` for each of them out."""
+"""The visual tagger as one Thinc model: documents in, a `Tagged` for each of them out.
+
+It tags words: the tokens that the text encoder has a vector for, without white space. Other tokens
+have only zeros for a vector, about which nothing can be said. They have no gate and no tag, so that
+no entity begins or ends with one, but an entity may span one.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +34,19 @@ class Tagged:
     The model sets emissions, gates and attention. `VisualNer.predict` adds spans and confidences.
 
     Attributes:
-        emissions: Score of each tag for each token, (n_tokens, n_tags), on the model's device.
-        gates: Weight of the image in each token, 0 to 1, (n_tokens,). None in training, and if the
+        emissions: Score of each tag for each word, (n_words, n_tags), on the model's device.
+        words: The token that each word is, (n_words,), in order.
+        gates: Weight of the image in each word, 0 to 1, (n_words,). None in training, and if the
             fusion uses no images.
-        attention: How much each token attends to the image of each token, (n_tokens, n_tokens);
-            rows sum to 1. None unless asked for.
+        attention: How much each word attends to the image of each word, (n_words, n_words); rows
+            sum to 1. None unless asked for.
         spans: Entities of the best valid tag sequence, integers (n_spans, 3): first token, the one
             after the last token, and label index.
         confidences: Probability that each span is an entity, (n_spans,). None unless asked for.
     """
 
     emissions: Floats2d
+    words: np.ndarray
     gates: np.ndarray | None = None
     attention: np.ndarray | None = None
     spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
@@ -155,44 +162,68 @@ def _forward(
     ops, width = model.ops, model.get_dim("nI")
     # A listener answers for the whole batch, so empty documents can only be left out after it.
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
-    filled = [row for row, doc in enumerate(docs) if len(doc)]
-    lengths = [len(docs[row]) for row in filled]
-    words: Any = ops.pad([vectors[row] for row in filled])
-    if words.shape[2] != width:
+    words: list[Any] = _find_words(model, docs, vectors)
+    filled = [row for row, tokens in enumerate(words) if len(tokens)]
+    tagged = [Tagged(ops.alloc2f(0, model.get_dim("nO")), tokens) for tokens in words]
+    if not filled:
+        return tagged, lambda d_emissions: backprop_vectors(list(map(ops.xp.zeros_like, vectors)))
+    lengths = [len(words[row]) for row in filled]
+    rows_of = {row: ops.asarray1i(words[row]) for row in filled}
+    padded: Any = ops.pad([vectors[row][rows_of[row]] for row in filled])
+    if padded.shape[2] != width:
         raise VokensError(
             f"The tagger was trained on word vectors of width {width}, but gets "
-            f"vectors of width {words.shape[2]}: another transformer ran last. Put the transformer "
-            "that it was trained with right before it."
+            f"vectors of width {padded.shape[2]}: another transformer ran last. Put the "
+            "transformer that it was trained with right before it."
         )
-    mask = np.arange(words.shape[1]) < np.array(lengths)[:, None]
+    mask = np.arange(padded.shape[1]) < np.array(lengths)[:, None]
+    rows = np.full(mask.shape, -1)
     images: ImageFeatures | None = model.attrs["images"]
+    features = np.zeros((0, 0), dtype=np.float32)
     if images is not None:
-        features, rows = images.lookup([docs[row] for row in filled])
-    else:
-        features, rows = np.zeros((0, 0), dtype=np.float32), np.full(mask.shape, -1)
+        features, row_of_token = images.lookup([docs[row] for row in filled])
+        rows[mask] = np.concatenate(
+            [found[words[row]] for found, row in zip(row_of_token, filled, strict=True)]
+        )
     need_attention = model.attrs["need_attention"] and not is_train
     arrays: list[Any] = [features, rows, mask]
     (emissions, gates, attention), backprop_head = model.get_ref("head")(
-        (words, *map(ops.asarray, arrays), need_attention), is_train
+        (padded, *map(ops.asarray, arrays), need_attention), is_train
     )
-    tagged = [Tagged(ops.alloc2f(0, model.get_dim("nO"))) for _ in docs]
     if not is_train:
         gates, attention = (None if x is None else ops.to_numpy(x) for x in (gates, attention))
     for place, (row, n) in enumerate(zip(filled, lengths, strict=True)):
         tagged[row] = Tagged(
             emissions[place, :n],
+            words[row],
             None if gates is None or is_train else gates[place, :n],
             None if attention is None else attention[place, :n, :n],
         )
 
     def backprop(d_emissions: list[Floats2d]) -> list[Doc]:
         d_padded = ops.pad([d_emissions[row] for row in filled])
-        d_vectors: list[Any] = [ops.alloc2f(0, width) for _ in docs]
+        d_vectors: list[Any] = list(map(ops.xp.zeros_like, vectors))
         for row, d_words in zip(filled, ops.unpad(backprop_head(d_padded), lengths), strict=True):
-            d_vectors[row] = d_words
+            d_vectors[row][rows_of[row]] = d_words
         return backprop_vectors(d_vectors)
 
     return tagged, backprop
+
+
+def _find_words(model: Model, docs: list[Doc], vectors: list[Floats2d]) -> list[np.ndarray]:
+    """Find the tokens that have a vector and are not white space.
+
+    Returns:
+        Per document, the indices of these tokens, (n_words,).
+    """
+    # All at once, because each answer of a GPU has to be waited for.
+    has_vector = model.ops.xp.concatenate([v.any(axis=1) for v in vectors])
+    bounds = np.cumsum([len(doc) for doc in docs])[:-1]
+    found = np.split(model.ops.to_numpy(has_vector), bounds)
+    return [
+        np.flatnonzero(seen & (doc.to_array("IS_SPACE") == 0))
+        for doc, seen in zip(docs, found, strict=True)
+    ]
 
 
 def _to_torch(

@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any, cast
 
 import safetensors.torch
 import torch
-from thinc.api import Model, PyTorchGradScaler, PyTorchWrapper_v3, torch2xp, xp2torch
-from thinc.types import FloatsXdT
+from thinc.api import (
+    Model,
+    PyTorchGradScaler,
+    PyTorchShim,
+    PyTorchWrapper_v3,
+    torch2xp,
+    xp2torch,
+)
+from thinc.types import ArgsKwargs, FloatsXdT
 from torch import nn
 
 
 def _use_one_thread() -> None:
     torch.set_num_threads(1)
-    # If nothing was searched yet, FAISS is not imported and has no threads.
+    # Whether FAISS has threads of its own depends on which library was imported first. If it is
+    # imported later, it reads the environment.
+    os.environ["OMP_NUM_THREADS"] = "1"
     if (faiss := sys.modules.get("faiss")) is not None:
         faiss.omp_set_num_threads(1)
 
@@ -24,6 +34,41 @@ def _use_one_thread() -> None:
 # Windows cannot fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_use_one_thread)
+
+
+# Guards changes of a network's mode.
+_MODE = Lock()
+
+
+class EvaluationMode:
+    """Mixin for a shim: prediction leaves the network in evaluation mode, for other threads.
+
+    Thinc's `PyTorchShim` goes back to training mode after each prediction. Another thread that is
+    in the middle of its own then computes with dropout. Training needs no change, as each update
+    begins with training mode.
+    """
+
+    _model: nn.Module
+    _mixed_precision: bool
+
+    def predict(self, inputs: ArgsKwargs) -> Any:
+        """Call the network in evaluation mode, without gradients.
+
+        Args:
+            inputs: Arguments of the network.
+
+        Returns:
+            What the network returns.
+        """
+        with _MODE:
+            if self._model.training:
+                self._model.eval()
+        with torch.no_grad(), torch.autocast("cuda", enabled=self._mixed_precision):
+            return self._model(*inputs.args, **inputs.kwargs)
+
+
+class TorchShim(EvaluationMode, PyTorchShim):
+    """Thinc's shim of a PyTorch network, for several threads that predict at once."""
 
 
 def torch_layer(
@@ -46,9 +91,10 @@ def torch_layer(
         The layer. Its inputs and outputs are the converted ones.
     """
     wrapper = PyTorchWrapper_v3(
+        module, convert_inputs=convert_inputs, convert_outputs=convert_outputs
+    )
+    wrapper.shims[0] = TorchShim(
         module,
-        convert_inputs=convert_inputs,
-        convert_outputs=convert_outputs,
         mixed_precision=mixed_precision,
         grad_scaler=PyTorchGradScaler(mixed_precision),
         serialize_model=_to_safetensors,

@@ -37,9 +37,9 @@ def make_given_image(nlp: Language, name: str) -> Callable[[Doc], Doc]:
 
 
 def give_image(doc: Doc) -> Doc:
-    """Set every token's voken to `Doc._.visual_image_id`, which is None without an image.
+    """Set every word's voken to `Doc._.visual_image_id`, which is None without an image.
 
-    Scores and rankings of an earlier retrieval are cleared.
+    White space has none. Scores and rankings of an earlier retrieval are cleared.
 
     Args:
         doc: The document.
@@ -47,7 +47,9 @@ def give_image(doc: Doc) -> Doc:
     Returns:
         The same document.
     """
-    set_token_values(doc, "voken", [doc._.visual_image_id] * len(doc))
+    image_id = doc._.visual_image_id
+    is_space = doc.to_array("IS_SPACE").tolist()
+    set_token_values(doc, "voken", [None if blank else image_id for blank in is_space])
     for name in ("voken_score", "vokens"):
         set_token_values(doc, name, [None] * len(doc))
     doc._.voken_index = GIVEN

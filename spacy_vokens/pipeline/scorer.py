@@ -62,8 +62,8 @@ def score_vokens(
 ) -> dict[str, Any]:
     """Score how well a retriever finds the images of the examples.
 
-    The candidates are the distinct images of the examples. Every token counts, whatever `skip` and
-    `threshold` are.
+    The candidates are the distinct images of the examples. Every token that the text encoder has a
+    vector for counts, whatever `skip` and `threshold` are.
 
     Args:
         examples: The image's id is `Doc._.visual_image_id` of the reference.
@@ -73,16 +73,18 @@ def score_vokens(
     Returns:
         `voken_r1`, `voken_r5`, `voken_r10` and `voken_mrr` over tokens, `voken_sent_r1` and so on
         over sentences, and `voken_diversity`. Empty if the pool or index has none of the images,
-        or if all documents are empty.
+        or if no token counts.
     """
-    pairs = [eg for eg in retriever.select_pairs(examples) if len(eg.predicted)]
-    if not pairs:
-        return {}
-    ids, image_of_pair = np.unique(
-        [eg.reference._.visual_image_id for eg in pairs], return_inverse=True
-    )
+    pairs = retriever.select_pairs(examples)
     queries = retriever.queries([eg.predicted for eg in pairs])
-    return matching_scores(queries, retriever.keys(ids.tolist()), image_of_pair)
+    queries = [query[~np.isnan(query[:, 0])] for query in queries]
+    named = [eg.reference._.visual_image_id for eg in pairs]
+    scored = [row for row, query in enumerate(queries) if len(query)]
+    if not scored:
+        return {}
+    ids, image_of_pair = np.unique([named[row] for row in scored], return_inverse=True)
+    keys = retriever.keys(ids.tolist())
+    return matching_scores([queries[row] for row in scored], keys, image_of_pair)
 
 
 def _score_entities(examples: list[Example]) -> dict[str, Any]:

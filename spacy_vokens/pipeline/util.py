@@ -1,18 +1,23 @@
-"""Batches by length, and finding the components of a pipeline."""
+"""Batches by length, words without a vector, and finding the components of a pipeline."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import spacy
 from spacy.language import Language
 from spacy.pipeline import Pipe
+from spacy.tokens import Doc
 from spacy_transformers.util import batch_by_length
 
 from ..files import VokensError
+
+logger = logging.getLogger(__name__)
 
 PipeT = TypeVar("PipeT", bound=Pipe)
 
@@ -33,6 +38,54 @@ def batches_by_length(docs: Sequence[Sized]) -> Iterator[list[int]]:
     filled = [i for i, doc in enumerate(docs) if len(doc)]
     for batch in batch_by_length([docs[i] for i in filled], MAX_TOKENS):
         yield [filled[i] for i in batch]
+
+
+class LostWords:
+    """Warns, once, about words that a text encoder has no vector for.
+
+    Other tokens, such as white space and variation selectors, often have none, because tokenizers
+    drop them. A word has none if its span has more word pieces than the encoder takes.
+
+    Args:
+        name: Name of the component that needs the vectors.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._has_warned = False
+
+    def check(self, docs: Sequence[Doc], tokens: Sequence[np.ndarray]) -> None:
+        """Look for words without a vector.
+
+        Args:
+            docs: The documents.
+            tokens: Per document, the indices of the tokens that have a vector.
+        """
+        if self._has_warned:
+            return
+        lost = []
+        for doc, seen in zip(docs, tokens, strict=True):
+            if len(seen) < len(doc):
+                others = np.setdiff1d(np.arange(len(doc)), seen).tolist()
+                if words := [doc[i].text for i in others if _is_word(doc[i].text)]:
+                    lost.append(words)
+        if lost:
+            self._has_warned = True
+            logger.warning(
+                "%s: the text encoder has no vector for %d words in %d of %d documents, for "
+                "example %r, because they have more word pieces than it takes at a time. To have "
+                "every word read, use 'spacy-vokens.piece_spans.v1' as get_spans. This is reported "
+                "only once.",
+                self.name,
+                sum(map(len, lost)),
+                len(lost),
+                len(docs),
+                lost[0][0],
+            )
+
+
+def _is_word(text: str) -> bool:
+    return any(character.isalnum() for character in text)
 
 
 def find_pipe(nlp: Language, kind: type[PipeT]) -> PipeT | None:

@@ -29,7 +29,7 @@ from ..models.torch.crf import MISSING
 from ..scoring.ner import Span as SpanTuple
 from .scorer import score_ner
 from .serialize import FilePipe
-from .util import batches_by_length
+from .util import LostWords, batches_by_length
 from .voken_retriever import VokenRetriever
 
 logger = logging.getLogger(__name__)
@@ -143,6 +143,9 @@ class VisualNer(FilePipe):
 
     It learns from `Doc.ents` only, not from overlapping spans in `Doc.spans`.
 
+    It tags words: tokens that the text encoder has a vector for, without white space. No entity
+    begins or ends with another token, but an entity may span one.
+
     Args:
         vocab: The vocabulary.
         model: The tagger, for instance `spacy-vokens.VisualTagger.v1`.
@@ -184,6 +187,7 @@ class VisualNer(FilePipe):
         self.scorer = scorer
         # From BILUO tags to rows of the emissions; made with the head.
         self._tag_ids: dict[str | None, int] = {}
+        self._lost_words = LostWords(name)
         self._has_warned_about_vokens = False
         self._has_warned_about_temperature = False
 
@@ -345,6 +349,7 @@ class VisualNer(FilePipe):
             )
         set_dropout_rate(self.model, drop)
         tagged, backprop = self.model.begin_update(docs)
+        self._lost_words.check(docs, [one.words for one in tagged])
         loss, d_emissions = self.get_loss(examples, tagged)
         backprop(d_emissions)
         if sgd not in (None, False):
@@ -367,6 +372,8 @@ class VisualNer(FilePipe):
         """
         gradients = [tagged.emissions for tagged in scores]
         filled = [row for row, emissions in enumerate(gradients) if len(emissions)]
+        if not filled:
+            return 0.0, gradients
         gold = [example.get_aligned_ner() for example in examples]
         try:
             tags = [[self._tag_ids[tag] for tag in gold[row]] for row in filled]
@@ -375,6 +382,7 @@ class VisualNer(FilePipe):
                 f"{self.name} does not know the entity tag {error}: its labels are "
                 f"{', '.join(self.labels)}. Initialize it with all labels of the corpus."
             ) from None
+        tags = [_tags_of_words(t, scores[row].words) for t, row in zip(tags, filled, strict=True)]
         crf = self.model.get_ref("crf")
         loss, computed = crf_loss(crf, [gradients[row] for row in filled], tags)
         for row, gradient in zip(filled, computed, strict=True):
@@ -401,18 +409,21 @@ class VisualNer(FilePipe):
         self.model.attrs["need_attention"] = self.set_attention
         crf = self.model.get_ref("crf")
         empty = self.model.ops.alloc2f(0, self.model.get_dim("nO"))
-        found = [Tagged(empty) for _ in docs]
+        found = [Tagged(empty, np.zeros(0, dtype=np.int64)) for _ in docs]
         for batch in batches_by_length(docs):
             tagged = self.model.predict([docs[i] for i in batch])
+            for i, one in zip(batch, tagged, strict=True):
+                found[i] = one
+        for batch in batches_by_length([one.words for one in found]):
             spans, confidences = find_entities(
                 crf,
-                [one.emissions for one in tagged],
+                [found[i].emissions for i in batch],
                 self.temperature if self.set_confidence else None,
             )
             for place, i in enumerate(batch):
-                found[i] = tagged[place]
-                found[i].spans = spans[place]
+                found[i].spans = _spans_of_tokens(spans[place], found[i].words)
                 found[i].confidences = None if confidences is None else confidences[place]
+        self._lost_words.check(docs, [one.words for one in found])
         return found
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Tagged]) -> None:
@@ -440,9 +451,10 @@ class VisualNer(FilePipe):
                 if (confidence := confidences.get(ent.start)) is not None:
                     ent._.visual_confidence = confidence
             if tagged.gates is not None:
-                set_token_values(doc, "visual_gate", tagged.gates.tolist())
+                _set_word_values(doc, "visual_gate", tagged.words, tagged.gates.tolist())
             if tagged.attention is not None:
-                set_token_values(doc, "visual_attention", _rank_images(doc, tagged.attention))
+                images = _rank_images(doc, tagged.words, tagged.attention)
+                _set_word_values(doc, "visual_attention", tagged.words, images)
 
     def spans_of(self, tagged: Tagged) -> list[SpanTuple]:
         """Return the entities of one document with their labels.
@@ -473,24 +485,30 @@ class VisualNer(FilePipe):
             Per document, probabilities (n_spans,).
 
         Raises:
-            VokensError: If the component does not have a label, or a span is not in its document.
+            VokensError: If the component does not have a label, or a span does not begin and end
+                with words of its document.
         """
         label_ids = {label: label_id for label_id, label in enumerate(self.labels)}
-        emissions = [one.emissions for one in tagged]
-        for doc_emissions, wanted in zip(emissions, spans, strict=True):
-            for start, end, label in wanted:
-                if label not in label_ids or not 0 <= start < end <= len(doc_emissions):
+        wanted: list[np.ndarray] = []
+        for one, doc_spans in zip(tagged, spans, strict=True):
+            places = {token: place for place, token in enumerate(one.words.tolist())}
+            rows = []
+            for start, end, label in doc_spans:
+                if label not in label_ids or not {start, end - 1} <= places.keys() or start >= end:
                     raise VokensError(
-                        f"({start}, {end}, {label!r}) is not a span of a document of "
-                        f"{len(doc_emissions)} tokens with one of the labels "
+                        f"({start}, {end}, {label!r}) is not a span that begins and ends with one "
+                        f"of the {len(places)} words of its document, with one of the labels "
                         f"{', '.join(self.labels)}."
                     )
+                rows.append((places[start], places[end - 1] + 1, label_ids[label]))
+            wanted.append(np.array(rows))
+        emissions = [one.emissions for one in tagged]
         found: list[np.ndarray] = [np.zeros(0) for _ in tagged]
         for batch in batches_by_length(emissions):
             values = span_probabilities(
                 self.model.get_ref("crf"),
                 [emissions[i] for i in batch],
-                [np.array([(s, e, label_ids[label]) for s, e, label in spans[i]]) for i in batch],
+                [wanted[i] for i in batch],
                 self.temperature if temperature is None else temperature,
             )
             for i, probabilities in zip(batch, values, strict=True):
@@ -633,9 +651,47 @@ def _map_tags(labels: Sequence[str]) -> dict[str | None, int]:
     return tag_ids
 
 
-def _rank_images(doc: Doc, weights: np.ndarray) -> list[list[list[str | float | None]]]:
-    """Return the images that each token attends to most; weights are summed over their tokens."""
-    vokens = get_token_values(doc, "voken")
+def _spans_of_tokens(spans: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Convert spans of words, (n_spans, 3), to spans of the tokens that the words are."""
+    starts, lasts = words[spans[:, 0]], words[spans[:, 1] - 1]
+    return np.column_stack([starts, lasts + 1, spans[:, 2]])
+
+
+def _tags_of_words(tags: Sequence[int], words: np.ndarray) -> list[int]:
+    """Select the tags of words. An entity that began with another token begins with its first word.
+
+    Args:
+        tags: A tag id for each token, as in the `tag_set` of the labels; or `MISSING`.
+        words: The token that each word is.
+
+    Returns:
+        A tag id for each word.
+    """
+    if len(words) == len(tags):
+        return list(tags)
+    ids = np.array(tags)
+    is_begin = (ids > 0) & (ids % 2 == 1)
+    entities = np.where(ids > 0, is_begin.cumsum(), 0)[words]
+    ids = ids[words]
+    # A word with an inside tag that is the first word of its entity.
+    is_late = (np.diff(entities, prepend=0) != 0) & (ids > 0) & (ids % 2 == 0)
+    return (ids - is_late).tolist()
+
+
+def _set_word_values(doc: Doc, name: str, words: np.ndarray, values: Sequence[Any]) -> None:
+    """Set a token attribute of the words; other tokens get None."""
+    by_token: list[Any] = [None] * len(doc)
+    for token, value in zip(words.tolist(), values, strict=True):
+        by_token[token] = value
+    set_token_values(doc, name, by_token)
+
+
+def _rank_images(
+    doc: Doc, words: np.ndarray, weights: np.ndarray
+) -> list[list[list[str | float | None]]]:
+    """Return the images that each word attends to most; weights are summed over their words."""
+    of_token = get_token_values(doc, "voken")
+    vokens = [of_token[token] for token in words.tolist()]
     distinct = list(dict.fromkeys(vokens))
     columns = {image_id: column for column, image_id in enumerate(distinct)}
     is_of = np.zeros((len(vokens), len(distinct)), dtype=weights.dtype)

@@ -28,7 +28,7 @@ from ..models.frozen_tok2vec import enable_cache
 from ..models.matching import build_towers, fit_image_statistics, matching_loss
 from .scorer import score_vokens
 from .serialize import FilePipe
-from .util import batches_by_length
+from .util import LostWords, batches_by_length
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ width = 64
 @architectures = "spacy-vokens.FrozenTok2Vec.v1"
 
 [model.tok2vec.tok2vec]
-@architectures = "spacy-transformers.Tok2VecTransformer.v3"
+@architectures = "spacy-vokens.Tok2VecTransformer.v1"
 name = "bert-base-cased"
 tokenizer_config = {"use_fast": true}
 
 [model.tok2vec.tok2vec.get_spans]
-@span_getters = "spacy-transformers.strided_spans.v1"
+@span_getters = "spacy-vokens.piece_spans.v1"
 window = 128
 stride = 96
 
@@ -198,6 +198,7 @@ class VokenRetriever(FilePipe):
         # The training pool. It is never stored.
         self._pool: ImagePool | None = None
         self._warned = False
+        self._lost_words = LostWords(name)
 
     @property
     def index(self) -> VokenIndex | None:
@@ -319,6 +320,8 @@ class VokenRetriever(FilePipe):
         features = self._pool.features[self._pool.rows(ids.tolist())]
         ops = self.model.ops
         queries, backprop_queries = self.model.begin_update([eg.predicted for eg in pairs])
+        if ops.xp.isnan(ops.flatten(queries)).all():
+            return losses
         keys, backprop_keys = self.model.get_ref("image_tower").begin_update(
             ops.asarray2f(features.astype(np.float32))
         )
@@ -385,7 +388,8 @@ class VokenRetriever(FilePipe):
             docs: The documents. They may be empty.
 
         Returns:
-            An array (n_tokens, width) per document. Its rows have unit length.
+            An array (n_tokens, width) per document. Its rows have unit length, or hold NaN if the
+            text encoder has no vector for the token.
 
         Raises:
             VokensError: If the component is not initialized.
@@ -398,6 +402,7 @@ class VokenRetriever(FilePipe):
             computed = self.model.predict([docs[i] for i in batch])
             for i, query in zip(batch, computed, strict=True):
                 queries[i] = self.model.ops.to_numpy(query)
+        self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
         return queries
 
     def keys(self, ids: list[str]) -> NDArray[np.float32]:

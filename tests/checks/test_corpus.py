@@ -10,7 +10,6 @@ from spacy_vokens.checks.corpus import (
     check_tags,
     debug_data,
 )
-from spacy_vokens.checks.pieces import TextEncoder
 from spacy_vokens.checks.report import count_levels
 from spacy_vokens.checks.splits import Split
 from spacy_vokens.corpus.docbin import save_docs
@@ -20,9 +19,7 @@ from tests.checks.made import VOCAB, find, make_clean, make_doc, texts
 
 def test_a_clean_corpus_gives_no_warning(make_pool, text_encoder):
     pool = make_pool()
-    sections = check_splits(
-        make_clean(pool.id.short), pool=pool, encoder=TextEncoder(text_encoder, 16, 12)
-    )
+    sections = check_splits(make_clean(pool.id.short), pool=pool, encoder=text_encoder)
     assert [section.title for section in sections] == [
         "Documents",
         "Labels",
@@ -183,22 +180,11 @@ def clean(pool, tmp_path):
 
 
 def test_files_are_checked_as_their_documents_are(clean, pool, make_pool, text_encoder):
-    encoder = TextEncoder(text_encoder, 16, 12)
-    sections = debug_data(clean, pool=pool.path, encoder=encoder)
-    assert sections == check_splits(make_clean(pool.id.short), pool=pool, encoder=encoder)
+    sections = debug_data(clean, pool=pool.path, encoder=text_encoder)
+    assert sections == check_splits(make_clean(pool.id.short), pool=pool, encoder=text_encoder)
     assert count_levels(debug_data(clean, pool=make_pool(seed=1).path))["fail"] == 3
     save_docs([make_doc("a b")], clean / "train.spacy")
     assert count_levels(debug_data(clean / "train.spacy"))["fail"] == 1
-
-
-def test_the_encoders_windows_are_those_of_the_config_unless_set(clean, text_encoder):
-    words = " ".join(["apples"] * 100)
-    save_docs([make_doc(words, "B-PER" + " O" * 99)], clean / "train.spacy")
-    # One span of 128 words at most, with two pieces each; the encoder sees 64, [CLS] included.
-    pieces = debug_data(clean, encoder=TextEncoder(text_encoder))[-1]
-    assert texts(pieces.tables[0])[0] == ["train", "1", "202", "1", "1", "69", "68", "69.0%"]
-    pieces = debug_data(clean, encoder=TextEncoder(text_encoder, 50, 50))[-1]
-    assert texts(pieces.tables[0])[0] == ["train", "2", "102", "2", "1", "38", "36", "38.0%"]
 
 
 def test_no_text_of_the_corpus_is_in_the_report(tmp_path):
@@ -221,6 +207,4 @@ def test_what_cannot_be_read_is_an_expected_error(clean, text_encoder, tmp_path)
     with pytest.raises((ValueError, OSError), match="empty"):
         debug_data(clean, pool=tmp_path / "empty")
     with pytest.raises(OSError, match="cannot be read"):
-        debug_data(clean, encoder=TextEncoder(str(tmp_path / "empty")))
-    with pytest.raises(VokensError, match="A stride of 9 words"):
-        debug_data(clean, encoder=TextEncoder(text_encoder, 8, 9))
+        debug_data(clean, encoder=str(tmp_path / "empty"))

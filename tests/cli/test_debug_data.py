@@ -23,14 +23,14 @@ def clean(pool, tmp_path):
 
 def test_a_clean_corpus_passes(vokens, clean, pool, text_encoder, tmp_path):
     page = tmp_path / "new" / "page.html"
-    options = ("--text-encoder", text_encoder, "--window", 16, "--stride", 12, "--output", page)
+    options = ("--text-encoder", text_encoder, "--output", page)
     result = vokens("debug-data", clean, pool.path, *options)
     assert result.exit_code == 0, result.output
     assert said(result, "0 warnings, 0 failures")
     rows = [line.split() for line in result.output.splitlines()]
     assert ["train", "2", "0", "5", "2.5", "2.5", "3", "3", "2"] in rows
     assert ["PER", "1", "1", "1"] in rows
-    assert said(result, "No span has more than 64 word pieces")
+    assert said(result, "Every entity has word pieces, and none has more than 62")
     html = page.read_text(encoding="utf-8")
     assert "Corpus clean" in html
     assert "Checked with pool pool and text encoder" in html
@@ -71,19 +71,6 @@ def test_training_without_entities_is_status_1(vokens, tmp_path):
     assert said(result, "--text-encoder FOLDER_OR_NAME")
 
 
-def test_the_windows_are_those_of_the_config_and_of_the_options(vokens, clean, text_encoder):
-    words = " ".join(["apples"] * 100)
-    save_docs([make_doc(words, "B-PER" + " O" * 99)], clean / "train.spacy")
-    result = vokens("debug-data", clean, "--text-encoder", text_encoder)
-    rows = [line.split() for line in result.output.splitlines()]
-    # One span of 128 words at most, of two pieces each; 64 are kept, [CLS] with them.
-    assert ["train", "1", "202", "1", "1", "69", "68", "69.0%"] in rows
-    options = ("--window", 50, "--stride", 50)
-    result = vokens("debug-data", clean, "--text-encoder", text_encoder, *options)
-    rows = [line.split() for line in result.output.splitlines()]
-    assert ["train", "2", "102", "2", "1", "38", "36", "38.0%"] in rows
-
-
 def test_no_text_of_the_corpus_is_shown(vokens, tmp_path):
     docs = [make_doc("secretword is here", "I-PER O O", image_id="x") for _ in range(2)]
     docs[1].ents = [Span(docs[1], 1, 2, "LOC")]
@@ -98,13 +85,11 @@ def test_no_text_of_the_corpus_is_shown(vokens, tmp_path):
 def test_what_cannot_be_read_is_one_error(vokens, clean, pool, text_encoder, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged.spacy").write_bytes(b"x")
-    encoder = ("--text-encoder", text_encoder)
     for arguments, reason in (
         ((tmp_path / "empty",), "Can't find the corpus"),
         ((tmp_path / "damaged.spacy",), "is not a .spacy corpus, or is damaged"),
         ((clean, tmp_path / "empty"), "is not an image pool"),
         ((clean, "--text-encoder", str(tmp_path / "empty")), "cannot be read"),
-        ((clean, *encoder, "--window", 8, "--stride", 9), "A stride of 9 words"),
     ):
         result = vokens("debug-data", *arguments)
         assert result.exit_code == 1
@@ -123,4 +108,3 @@ def test_arguments_that_are_not_there_are_refused(vokens, clean, tmp_path):
     for arguments in ((tmp_path / "missing",), (clean, tmp_path / "missing")):
         result = vokens("debug-data", *arguments)
         assert result.exit_code == 2
-    assert vokens("debug-data", clean, "--window", 0).exit_code == 2

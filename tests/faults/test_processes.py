@@ -1,13 +1,15 @@
-"""`n_process` after the parent has computed: OpenMP's threads do not outlive a fork."""
+"""One pipeline in several processes, forked after their parent has computed, and in threads."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy.tokens import Doc
 
 from spacy_vokens.attributes import get_token_values
 
@@ -49,3 +51,18 @@ def test_after_the_parent_has_computed(pipeline_path: Path, tmp_path: Path, meth
         for doc in map(nlp, TEXTS)
     ]
     assert result.stdout.splitlines() == expected
+
+
+def see(doc: Doc) -> tuple[list[object], ...]:
+    values = (get_token_values(doc, name) for name in ("voken", "voken_score", "visual_gate"))
+    ents = [(e.start, e.end, e.label_, e._.visual_confidence) for e in doc.ents]
+    return (*values, ents)
+
+
+def test_threads_that_share_a_pipeline(pipeline_path: Path) -> None:
+    """Its transformers have dropout, and the threads begin before anything was computed."""
+    nlp = spacy.load(pipeline_path)
+    texts = ["a red cat in paris", "we see the dog !", "anna", "fish \ufe0f", "anna in paris"] * 60
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda text: see(nlp(text)), texts))
+    assert found == [see(nlp(text)) for text in texts]

@@ -48,7 +48,6 @@ def test_readers_refuse_what_is_kept_for_it(name, path):
 @fuzzed
 @settings(
     max_examples=100,
-    deadline=None,
     # Inputs are small anyway. Shrinking them would take longer than finding them.
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -314,7 +314,7 @@ def test_only_regular_files(
 IMAGES = [encode(noise(), file_format) for file_format in ("JPEG", "PNG", "WEBP")]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.sampled_from(IMAGES),
     changes=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8),

@@ -205,7 +205,7 @@ def test_a_transform_that_fails_rejects_the_image(
 KINDS_OF_FILES = ("good", "twin", "empty", "text", "cut", "line", "dark")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kinds=st.lists(st.sampled_from(KINDS_OF_FILES), min_size=1, max_size=12),
     batch_size=st.integers(1, 5),

@@ -136,7 +136,7 @@ def test_a_folder_without_permissions_ends_the_scan(unprivileged: None) -> None:
             inner.chmod(0o700)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sets(
         st.text(st.sampled_from("aAéÉe\u0301ßsſ.: \\\x01"), min_size=1, max_size=5).map(

@@ -30,7 +30,7 @@ def valid_tags(draw: st.DrawFn) -> list[int]:
 
 
 @given(st.lists(valid_tags(), min_size=1, max_size=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_spans_are_those_of_the_tags(sentences: list[list[int]]) -> None:
     padded = np.zeros((len(sentences), max(map(len, sentences))), dtype=int)
     for row, tags in zip(padded, sentences, strict=True):

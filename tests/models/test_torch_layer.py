@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -38,3 +41,40 @@ def test_loss_and_gradients() -> None:
     loss, (gradient,) = loss_and_gradients(layer, [np.array([1.0, 3.0], "f")], torch.zeros(2))
     assert loss == pytest.approx(5.0)
     np.testing.assert_allclose(gradient, [1.0, 3.0])
+
+
+class Slow(nn.Module):
+    """Adds 1 in training, after it has let another thread go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.leave = threading.Event(), threading.Event()
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        if not self.inside.is_set():
+            self.inside.set()
+            assert self.leave.wait(60)
+        return X + self.training
+
+
+def test_a_thread_that_predicts_does_not_put_another_in_training_mode() -> None:
+    module = Slow()
+    layer = torch_layer(module)
+    X = np.zeros((1, 1), dtype="f")
+    found: list[float] = []
+    thread = threading.Thread(target=lambda: found.append(layer.predict(X).item()))
+    thread.start()
+    assert module.inside.wait(60)
+    assert layer.predict(X).item() == 0
+    module.leave.set()
+    thread.join()
+    assert found == [0]
+    assert layer.begin_update(X)[0].item() == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_has_one_thread_whatever_is_imported_later() -> None:
+    process = os.fork()
+    if not process:
+        os._exit(torch.get_num_threads() != 1 or os.environ["OMP_NUM_THREADS"] != "1")
+    assert os.waitpid(process, 0)[1] == 0

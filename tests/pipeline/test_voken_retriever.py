@@ -23,7 +23,7 @@ from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.pipeline.voken_retriever import Retrieved, VokenRetriever
 from tests.conftest import CONFIGS, IMAGES, LANG, LEARN_RATE
-from tests.fixtures import caption, captions
+from tests.fixtures import caption, captions, transformer_config
 
 TEXTS = ["a red cat in paris", "we see the dog !", "", "fish", "the big apple " * 20]
 
@@ -86,12 +86,12 @@ def test_empty_and_very_long_documents(vokenizer: Language) -> None:
     assert len(vokens(giant)) == 3
 
 
-def test_odd_words_keep_their_places(vokenizer: Language) -> None:
+def test_a_token_without_a_word_piece_has_no_voken(vokenizer: Language) -> None:
     words = ["cat", "\ufe0f", "\u200b", "\x01", "\u202e", "قطة", "\xa0", " ", "\x85", "dog"]
     doc = vokenizer(Doc(vokenizer.vocab, words=words))
     assert [token.text for token in doc] == words
-    # spaCy counts three of them as white space.
-    assert [voken is None for voken in vokens(doc)] == [False] * 6 + [True] * 3 + [False]
+    found = dict(zip(words, vokens(doc), strict=True))
+    assert [word for word in words if found[word] is not None] == ["cat", "قطة", "dog"]
 
 
 @pytest.mark.parametrize("to_other", ["bytes", "disk", "pickle"])
@@ -248,6 +248,48 @@ def test_a_batch_without_known_images_teaches_nothing(
     losses = nlp.update([caption(nlp, "a cow", "cow")], sgd=nlp.create_optimizer())
     assert losses == {"voken_retriever": 0.0}
     assert nlp.get_pipe("voken_retriever").model.to_bytes() == before
+
+
+def test_tokens_without_a_word_piece_are_not_learned_and_not_scored(
+    make_vokenizer: Callable[..., Language],
+) -> None:
+    nlp = make_vokenizer()
+    retriever = nlp.get_pipe("voken_retriever")
+    tower = retriever.model.get_ref("text_tower")
+    before = tower.to_bytes()
+    examples = [caption(nlp, "\ufe0f \u200b", "cat")]
+    assert nlp.update(examples, sgd=nlp.create_optimizer()) == {"voken_retriever": 0.0}
+    assert tower.to_bytes() == before
+    retriever.set_pool(retriever._pool)
+    assert retriever.score(examples) == {}
+    plain, odd = ([caption(nlp, text, "cat")] for text in ("a cat !", "a \ufe0f cat ! \u200b"))
+    assert retriever.score(plain) == retriever.score(odd)
+    (query,) = retriever.queries([odd[0].predicted])
+    assert np.isnan(query).any(axis=1).tolist() == [False, True, False, False, True]
+
+
+def test_words_without_a_vector_are_reported_once(
+    text_encoder: str, pool: ImagePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the spans of spacy-transformers, and an encoder that takes 64 word pieces."""
+    spans = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}
+    encoder = {
+        "@architectures": "spacy-transformers.Tok2VecTransformer.v3",
+        **transformer_config(text_encoder),
+        "get_spans": spans,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
+    nlp = spacy.blank(LANG)
+    retriever = nlp.add_pipe("voken_retriever", config={"model": {"tok2vec": {"tok2vec": encoder}}})
+    nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(pool.path)}
+    nlp.initialize(lambda: [caption(nlp, "a cat", "cat")])
+    retriever.set_pool(pool)
+    for _ in range(2):
+        doc = nlp("cats " * 35 + "paris anna \ufe0f")
+    assert vokens(doc)[-3:] == [None] * 3
+    (record,) = [record for record in caplog.records if "no vector" in record.getMessage()]
+    assert "no vector for 5 words in 1 of 1 documents, for example 'cats'" in record.getMessage()
+    assert "spacy-vokens.piece_spans.v1" in record.getMessage()
 
 
 def test_other_scores_are_left_alone() -> None:

@@ -54,7 +54,7 @@ def test_tag_set() -> None:
 
 
 @given(seed=st.integers(0, 999), length=st.integers(1, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_loss_and_decoding_equal_enumeration(seed: int, length: int) -> None:
     torch.manual_seed(seed)
     crf = make_crf()
@@ -79,7 +79,7 @@ def test_missing_tags_sum_over_all_that_fit() -> None:
 
 
 @given(seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_only_valid_sequences_are_decoded(seed: int) -> None:
     torch.manual_seed(seed)
     emissions = torch.randn(8, 12, len(TAGS)) * 5
@@ -190,7 +190,7 @@ def all_spans(length: int) -> list[tuple[int, int, int]]:
     scale=st.sampled_from([0.1, 1.0, 20.0]),
     temperature=st.sampled_from([0.5, 1.0, 3.0]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_span_probabilities_equal_enumeration(
     seed: int, length: int, scale: float, temperature: float
 ) -> None:

@@ -1,0 +1,139 @@
+"""Transformers that read every word, and that several threads can ask at once.
+
+The models are those of spacy-transformers, whose configs and weights they take. Two things are
+added. Their spans are fitted to the encoder (see `piece_spans`), and prediction leaves the network
+in evaluation mode (see `torch_layer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spacy.tokens import Doc
+from spacy.util import SimpleFrozenDict
+from spacy_transformers.data_classes import FullTransformerBatch
+from spacy_transformers.layers import TransformerModel, split_trf_batch, trfs2arrays
+from spacy_transformers.layers.hf_shim import HFShim
+from spacy_transformers.layers.transformer_model import huggingface_tokenize
+from spacy_transformers.span_getters import SpannerT
+from thinc.api import Model, chain
+from thinc.types import Floats2d, Ragged
+
+from .piece_spans import PieceSpans
+from .torch_layer import EvaluationMode
+
+
+class TransformerShim(EvaluationMode, HFShim):
+    """The shim of spacy-transformers, for several threads that predict at once."""
+
+    def from_bytes(self, bytes_data: bytes) -> TransformerShim:
+        """Load tokenizer and weights.
+
+        Args:
+            bytes_data: What `to_bytes` returned.
+
+        Returns:
+            The shim itself.
+        """
+        super().from_bytes(bytes_data)
+        if (tokenizer := self._hfmodel.tokenizer) is not None:
+            # A tokenizer's first call sets how it pads, which fails while another thread uses it.
+            huggingface_tokenize(tokenizer, ["a"])
+        return self
+
+
+def build_transformer_model_v1(
+    name: str,
+    get_spans: SpannerT,
+    tokenizer_config: Mapping[str, Any] = SimpleFrozenDict(),
+    transformer_config: Mapping[str, Any] = SimpleFrozenDict(),
+    mixed_precision: bool = False,
+    grad_scaler_config: Mapping[str, Any] = SimpleFrozenDict(),
+) -> Model[list[Doc], FullTransformerBatch]:
+    """Build `spacy-vokens.TransformerModel.v1`, for the component `transformer`.
+
+    It takes the arguments of `spacy-transformers.TransformerModel.v3`.
+
+    Args:
+        name: Folder of the encoder, or its name on the hub.
+        get_spans: Splits documents into spans, which are encoded one by one.
+        tokenizer_config: Settings of the tokenizer.
+        transformer_config: Settings of the encoder.
+        mixed_precision: Whether to use half precision where PyTorch can, on a GPU.
+        grad_scaler_config: Settings of the gradient scaler that mixed precision needs.
+
+    Returns:
+        The model, without weights.
+    """
+    model = TransformerModel(
+        name,
+        get_spans,
+        dict(tokenizer_config),
+        dict(transformer_config),
+        mixed_precision,
+        # spacy-transformers changes it.
+        dict(grad_scaler_config),
+    )
+    wrapper = model.layers[0]
+    shim = TransformerShim(
+        wrapper.shims[0]._hfmodel,
+        mixed_precision=mixed_precision,
+        grad_scaler_config=dict(grad_scaler_config),
+    )
+    wrapper.shims[0] = shim
+    model.attrs["replace_listener_cfg"] = _replace_listener_config
+    if isinstance(get_spans, PieceSpans):
+        get_spans.fit(shim)
+    return model
+
+
+def build_tok2vec_transformer_v1(
+    name: str,
+    get_spans: SpannerT,
+    pooling: Model[Ragged, Floats2d],
+    tokenizer_config: Mapping[str, Any] = SimpleFrozenDict(),
+    transformer_config: Mapping[str, Any] = SimpleFrozenDict(),
+    grad_factor: float = 1.0,
+    mixed_precision: bool = False,
+    grad_scaler_config: Mapping[str, Any] = SimpleFrozenDict(),
+) -> Model[list[Doc], list[Floats2d]]:
+    """Build `spacy-vokens.Tok2VecTransformer.v1`: a transformer that one component has to itself.
+
+    It takes the arguments of `spacy-transformers.Tok2VecTransformer.v3`.
+
+    Args:
+        name: Folder of the encoder, or its name on the hub.
+        get_spans: Splits documents into spans, which are encoded one by one.
+        pooling: Makes one vector of the vectors of a token's word pieces.
+        tokenizer_config: Settings of the tokenizer.
+        transformer_config: Settings of the encoder.
+        grad_factor: Multiplies the gradients. 0 freezes the encoder.
+        mixed_precision: Whether to use half precision where PyTorch can, on a GPU.
+        grad_scaler_config: Settings of the gradient scaler that mixed precision needs.
+
+    Returns:
+        The model, without weights. It gives each document an array (n_tokens, width).
+    """
+    model: Any = build_transformer_model_v1(
+        name,
+        get_spans,
+        tokenizer_config,
+        transformer_config,
+        mixed_precision,
+        grad_scaler_config,
+    )
+    # Nested as in spacy-transformers, so that the same weights can be loaded.
+    return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
+
+
+def _replace_listener_config(
+    transformer: dict[str, Any], listener: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the config of what `nlp.replace_listeners` puts in a listener's place."""
+    if "TransformerListener" not in listener["@architectures"]:
+        return dict(transformer)
+    shared: dict[str, Any] = {
+        key: listener[key] for key in ("pooling", "grad_factor") if key in listener
+    }
+    return {**shared, **transformer, "@architectures": "spacy-vokens.Tok2VecTransformer.v1"}
