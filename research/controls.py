@@ -27,7 +27,7 @@ from spacy_vokens.attributes import get_token_values, set_token_values
 from spacy_vokens.files import VokensError
 from spacy_vokens.images.pool import ImageRecord
 from spacy_vokens.messages import count_of
-from spacy_vokens.pipeline.given_image import give_image
+from spacy_vokens.pipeline.given_image import GivenImage
 from spacy_vokens.pipeline.voken_retriever import VokenRetriever
 
 
@@ -56,6 +56,7 @@ def retrieved(grounding: Grounding, rng: np.random.Generator) -> Grounding:
 
 def given(grounding: Grounding, rng: np.random.Generator) -> Grounding:
     """Give every token the image that came with its document."""
+    give_image = GivenImage()
     for docs in grounding.docs.values():
         for doc in docs:
             give_image(doc)

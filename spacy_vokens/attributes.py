@@ -7,14 +7,15 @@
 | `Token._.vokens` | list, None | the best images as `[id, score]`, if `top_k` is above 1 |
 | `Token._.visual_gate` | float, None | weight of the image in the token, 0 to 1 (paper, Eq. 5) |
 | `Token._.visual_attention` | list, None | images it attends to, `[id or None, weight]` (Eq. 6) |
-| `Span._.visual_confidence` | float, None | probability that an entity has these bounds and label |
+| `Span._.visual_confidence` | float, None | probability of an entity with its bounds and label |
 | `Span._.voken` | str, None | the voken with the best score among its tokens (computed) |
 | `Span._.voken_score` | float, None | relevance score of that voken (computed) |
 | `Doc._.visual_image_id` | str, None | id of the image that came with the document |
 | `Doc._.voken_index` | str, None | which index the vokens come from (an `IndexMark`), or `GIVEN` |
 | `Doc._.visual_raw_tags` | list, None | the corpus's own BIO tags, ill-formed ones included |
 
-The values are plain scalars and lists, so that they survive `to_bytes`, `DocBin`, `n_process` and
+A confidence is stored with the label that it is about: an entity with another label has none. The
+values are plain scalars and lists, so that they survive `to_bytes`, `DocBin`, `n_process` and
 retokenization.
 """
 
@@ -22,20 +23,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from spacy.tokens import Doc, Span, Token
 from spacy.vocab import Vocab
 
+from .files import VokensError
 from .identity import IndexMark
 
 if TYPE_CHECKING:
     from .index import VokenIndex
 
+
+def _get_voken(span: Span) -> str | None:
+    token = _best_token(span)
+    return None if token is None else token._.voken
+
+
+def _get_voken_score(span: Span) -> float | None:
+    token = _best_token(span)
+    return None if token is None else token._.voken_score
+
+
+def _best_token(span: Span) -> Token | None:
+    """Return the token with the best voken, or the first such token."""
+    grounded = [token for token in span if token._.voken is not None]
+    # The image that came with a document has no score.
+    return max(grounded, key=lambda token: token._.voken_score or 0.0, default=None)
+
+
+def _get_confidence(span: Span) -> float | None:
+    label, confidence = span.doc.user_data.get(_confidence_key(span)) or ("", None)
+    return confidence if label == span.label_ else None
+
+
+def _set_confidence(span: Span, confidence: float | None) -> None:
+    # With its label, since it is not about an entity that another component puts in its place.
+    span.doc.user_data[_confidence_key(span)] = [span.label_, confidence]
+
+
+def _confidence_key(span: Span) -> Any:
+    # As spaCy's own keys, which `Span.as_doc` and `Doc.from_docs` adapt.
+    return ("._.", "visual_confidence", span.start_char, span.end_char)
+
+
 TOKEN_EXTENSIONS = ("voken", "voken_score", "vokens", "visual_gate", "visual_attention")
-SPAN_EXTENSIONS = ("visual_confidence",)
+SPAN_EXTENSIONS: dict[str, dict[str, Any]] = {
+    "voken": {"getter": _get_voken},
+    "voken_score": {"getter": _get_voken_score},
+    "visual_confidence": {"getter": _get_confidence, "setter": _set_confidence},
+}
 DOC_EXTENSIONS = ("visual_image_id", "voken_index", "visual_raw_tags")
 # The value of `Doc._.voken_index` if every voken is the image that came with the document.
 GIVEN = "given"
@@ -44,18 +82,37 @@ _INDEXES = "voken_indexes"
 
 
 def install_extensions() -> None:
-    """Register the attributes. Calling it again changes nothing."""
-    for holder, names in (
-        (Token, TOKEN_EXTENSIONS),
-        (Span, SPAN_EXTENSIONS),
-        (Doc, DOC_EXTENSIONS),
-    ):
-        for name in names:
-            if not holder.has_extension(name):
-                holder.set_extension(name, default=None)
-    for name in ("voken", "voken_score"):
-        if not Span.has_extension(name):
-            Span.set_extension(name, getter=partial(_best_token_value, name=name))
+    """Register the attributes. Calling it again changes nothing.
+
+    Raises:
+        VokensError: If another package has registered one of the names in another way. The values
+            would then be those of the other package, or would be lost.
+    """
+    wanted: list[tuple[Any, str, dict[str, Any]]] = [
+        *((Token, name, {"default": None}) for name in TOKEN_EXTENSIONS),
+        *((Doc, name, {"default": None}) for name in DOC_EXTENSIONS),
+        *((Span, name, functions) for name, functions in SPAN_EXTENSIONS.items()),
+    ]
+    for holder, name, settings in wanted:
+        if not holder.has_extension(name):
+            holder.set_extension(name, **settings)
+            continue
+        expected = tuple(settings.get(key) for key in ("default", "method", "getter", "setter"))
+        if not all(map(_is_same, holder.get_extension(name), expected)):
+            raise VokensError(
+                f"Another package has already registered {holder.__name__}._.{name}, an attribute "
+                "of spacy-vokens. Rename the other attribute, or use one of the two packages only."
+            )
+
+
+def _is_same(found: Any, expected: Any) -> bool:
+    """Compare functions by name, because those of a module that is loaded again are others."""
+    names = ("__module__", "__qualname__")
+    return found is expected or (
+        callable(found)
+        and callable(expected)
+        and all(getattr(found, name, None) == getattr(expected, name) for name in names)
+    )
 
 
 def get_token_values(doc: Doc, name: str) -> list[Any]:
@@ -127,16 +184,6 @@ def find_index(doc: Doc) -> VokenIndex | None:
         return None
     mark = replace(mark, exclude_own=False)
     return next((i for i in doc.vocab.cfg.get(_INDEXES, ()) if i.mark == mark), None)
-
-
-def _best_token_value(span: Span, name: str) -> Any:
-    """Get an attribute of the token with the best voken, or of the first such token."""
-    grounded = [token for token in span if token._.voken is not None]
-    if not grounded:
-        return None
-    # The image that came with a document has no score.
-    best = max(grounded, key=lambda token: token._.voken_score or 0.0)
-    return best._.get(name)
 
 
 install_extensions()

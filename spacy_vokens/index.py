@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import Distribution
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import srsly
@@ -21,6 +21,11 @@ from .identity import SHORT_HASH_DIGITS, EncoderId, IndexMark, PoolId
 from .images.decode import ImageError, open_image, read_image
 from .images.pool import ImagePool, ImageRecord, records_from_bytes, records_to_bytes
 
+# How many more candidates than asked for are compared. FAISS rounds scores differently depending on
+# the number of queries, so that the last places of its answer may not be the best ones.
+EXTRA_CANDIDATES = 4
+# Queries that are searched at once.
+BLOCK_SIZE = 4096
 # They all install the module `faiss`.
 FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-cuda")
 
@@ -85,6 +90,22 @@ class VokenImage:
             f"Image {self.id!r} cannot be shown: {where}, and no thumbnail is stored. Put the file "
             "back, or embed the pool with thumbnails."
         )
+
+
+class _KeyGroups(NamedTuple):
+    """Rows of an index grouped by their keys, in the order of each group's first row.
+
+    Attributes:
+        firsts: The first row of each group, (n_groups,).
+        rows: All rows, group after group, (n,).
+        starts: Where each group begins in `rows`, (n_groups,).
+        sizes: How many rows each group has, (n_groups,).
+    """
+
+    firsts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
 
 
 class VokenIndex:
@@ -178,6 +199,9 @@ class VokenIndex:
     ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
         """Find the images with the highest relevance scores, which are inner products.
 
+        Of images with equal scores, the first one in the pool is the best. So the best image of a
+        query is the same whatever `k` is, and whatever other queries are searched with it.
+
         Args:
             queries: (n, width); n may be 0.
             k: Number of images per query. It may be larger than the number of images.
@@ -196,13 +220,50 @@ class VokenIndex:
             raise ValueError(f"k must be at least 1, found {k}.")
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
-        valid = ~np.isnan(queries).any(axis=1)
+        valid = np.flatnonzero(~np.isnan(queries).any(axis=1))
         n_found = min(k, len(self.keys))
-        if valid.any() and n_found:
-            asked = np.ascontiguousarray(queries[valid], dtype=np.float32)
-            scores[valid, :n_found], rows[valid, :n_found] = self._faiss.search(asked, n_found)
+        for start in range(0, len(valid) if n_found else 0, BLOCK_SIZE):
+            block = valid[start : start + BLOCK_SIZE]
+            asked = np.ascontiguousarray(queries[block], dtype=np.float32)
+            scores[block, :n_found], rows[block, :n_found] = self._search(asked, n_found)
         # Row -1 is the last entry, None.
         return np.array([*self.ids, None], dtype=object)[rows], scores
+
+    def _search(
+        self, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Find scores and rows of the best `k` images, at most as many as there are."""
+        groups = self._groups
+        n_candidates = min(k + EXTRA_CANDIDATES, len(groups.firsts))
+        _, found = self._faiss.search(queries, n_candidates)
+        # Computed one by one, so that a score does not depend on the other queries.
+        exact = np.einsum("qw,qcw->qc", queries, self.keys[groups.firsts[found]])
+        order = np.lexsort((found, -exact))
+        found, exact = (np.take_along_axis(x, order, axis=1) for x in (found, exact))
+        # In place of each key, the images that have it.
+        width = min(k, int(groups.sizes.max()))
+        members = np.arange(width)
+        is_member = members < groups.sizes[found][:, :, None]
+        places = groups.starts[found][:, :, None] + np.where(is_member, members, 0)
+        flat = np.argsort(~is_member.reshape(len(queries), -1), axis=1, kind="stable")[:, :k]
+        rows = np.take_along_axis(groups.rows[places].reshape(len(queries), -1), flat, axis=1)
+        return np.take_along_axis(exact, flat // width, axis=1), rows
+
+    @cached_property
+    def _groups(self) -> _KeyGroups:
+        """The images that have equal keys, such as copies of one image."""
+        # Bytes are compared. Adding 0 makes -0.0 the same as 0.0.
+        as_bytes = np.dtype((np.void, self.keys.itemsize * self.keys.shape[1]))
+        _, firsts, group, sizes = np.unique(
+            (self.keys + 0.0).view(as_bytes).ravel(),
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
+        )
+        order = np.argsort(firsts)
+        rows = np.argsort(np.argsort(order)[group], kind="stable")
+        starts = np.cumsum(sizes[order]) - sizes[order]
+        return _KeyGroups(firsts[order], rows, starts, sizes[order])
 
     def image(self, image_id: str) -> VokenImage:
         """Return the image with an id.
@@ -275,7 +336,7 @@ class VokenIndex:
 
     def __getstate__(self) -> dict[str, Any]:
         # Without `_faiss`, which would store the keys twice, and what else is derived from them.
-        derived = ("ids", "rows", "mark", "_faiss")
+        derived = ("ids", "rows", "mark", "_faiss", "_groups")
         return {name: value for name, value in vars(self).items() if name not in derived}
 
     @cached_property
@@ -293,5 +354,5 @@ class VokenIndex:
             raise ImportError(f"Searching needs FAISS: install {one_of}.") from None
         # On the CPU with either package, since exact search is cheap in so few dimensions.
         index = faiss.IndexFlatIP(self.keys.shape[1])
-        index.add(self.keys)
+        index.add(self.keys[self._groups.firsts])
         return index

@@ -11,7 +11,7 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Token
+from spacy.tokens import Doc, DocBin, Span, Token
 from spacy.vocab import Vocab
 
 from spacy_vokens.attributes import (
@@ -54,7 +54,7 @@ def test_all_values_are_none_at_first(doc: Doc) -> None:
         assert get_token_values(doc, name) == [None] * 4
     for name in DOC_EXTENSIONS:
         assert getattr(doc._, name) is None
-    for name in (*SPAN_EXTENSIONS, "voken", "voken_score"):
+    for name in SPAN_EXTENSIONS:
         assert getattr(doc[1:3]._, name) is None
     assert doc.user_data == {}
 
@@ -109,6 +109,46 @@ def test_installing_again_changes_nothing(doc: Doc) -> None:
     install_extensions()
     assert {name: Token.get_extension(name) for name in TOKEN_EXTENSIONS} == before
     assert get_token_values(doc, "voken") == VALUES["voken"]
+
+
+@pytest.mark.parametrize(
+    ("holder", "name", "settings"),
+    [
+        (Token, "voken", {"default": ""}),
+        (Token, "visual_gate", {"getter": len}),
+        (Doc, "voken_index", {"method": len}),
+        (Span, "visual_confidence", {"default": None}),
+    ],
+)
+def test_a_name_that_another_package_has_registered_is_refused(
+    holder: type, name: str, settings: dict
+) -> None:
+    ours = holder.remove_extension(name)
+    try:
+        holder.set_extension(name, **settings)
+        with pytest.raises(ValueError, match=rf"registered {holder.__name__}\._\.{name}"):
+            install_extensions()
+    finally:
+        default, method, getter, setter = ours
+        found = {"default": default, "method": method, "getter": getter, "setter": setter}
+        kept = {key: value for key, value in found.items() if value is not None}
+        holder.set_extension(name, force=True, **(kept or {"default": None}))
+    install_extensions()
+
+
+def test_a_confidence_knows_its_label(doc: Doc) -> None:
+    doc.ents = [Span(doc, 0, 1, "PER"), Span(doc, 2, 4, "LOC")]
+    for ent in doc.ents:
+        ent._.visual_confidence = 0.75
+    doc.ents = [Span(doc, 0, 1, "HOTEL"), Span(doc, 2, 4, "LOC")]
+    assert [ent._.visual_confidence for ent in doc.ents] == [None, 0.75]
+    # The value is still there for the entity that it is about.
+    assert Span(doc, 0, 1, "PER")._.visual_confidence == 0.75
+    part = doc[1:4].as_doc(copy_user_data=True)
+    assert [ent._.visual_confidence for ent in part.ents] == [0.75]
+    data = DocBin(store_user_data=True, docs=[doc]).to_bytes()
+    (other,) = DocBin().from_bytes(data).get_docs(Vocab())
+    assert [ent._.visual_confidence for ent in other.ents] == [None, 0.75]
 
 
 @pytest.mark.parametrize("how", ["to_bytes", "DocBin", "n_process"])

@@ -52,6 +52,28 @@ def test_search_is_exact(n: int, k: int, seed: int) -> None:
         np.testing.assert_allclose(found, -np.sort(-np.array(found)), atol=1e-5)
 
 
+@given(
+    rows=st.lists(st.integers(0, 5), min_size=1, max_size=40),
+    k=st.integers(1, 45),
+    n_queries=st.sampled_from([1, 2, 25]),
+)
+@settings(max_examples=150)
+def test_the_first_of_equal_keys_is_best(rows: list[int], k: int, n_queries: int) -> None:
+    """Whatever is asked for, and however many queries are searched at once."""
+    records = [ImageRecord(f"i{n:02d}", "i.png", "0" * 64, 1, 1) for n in range(len(rows))]
+    keys = unit_vectors(6, 64)
+    index = VokenIndex(keys[rows], records, {}, **META)
+    queries = np.concatenate([unit_vectors(n_queries, 64, seed=1), keys])
+    relevance = queries @ keys.T
+    ids, scores = index.search(queries, k)
+    for place, query in enumerate(queries):
+        best = sorted(range(len(rows)), key=lambda row: (-relevance[place, rows[row]], row))
+        expected = [f"i{row:02d}" for row in best[:k]]
+        assert ids[place, : len(expected)].tolist() == expected
+        alone, alone_scores = index.search(query[None], 1)
+        assert (alone[0, 0], alone_scores[0, 0]) == (ids[place, 0], scores[place, 0])
+
+
 def test_k_beyond_the_index_leaves_places_empty() -> None:
     ids, scores = make_index(2).search(unit_vectors(1, 4), 4)
     assert None not in ids[0, :2]

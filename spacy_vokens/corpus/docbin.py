@@ -19,13 +19,17 @@ from .. import attributes  # noqa: F401  # registers the attributes in the user 
 from ..files import CHUNK_BYTES, VokensError, file_written_aside
 from ..scoring.ner import split_tag
 
-ATTRIBUTES = ("ORTH", "SPACY", "ENT_IOB", "ENT_TYPE")
+# What a file keeps of tokens besides their texts and spaces, if a document has it.
+ANNOTATIONS = (
+    *("ENT_IOB", "ENT_TYPE", "ENT_KB_ID", "ENT_ID", "TAG", "POS", "MORPH", "LEMMA", "NORM"),
+    *("DEP", "HEAD", "SENT_START"),
+)
 # Bound on a file's decompressed size: about forty million words with their vokens.
 MAX_BYTES = 4 * 1024**3
 
 
 def save_docs(docs: Iterable[Doc], path: str | Path) -> None:
-    """Write documents with their tokens, entities and user data.
+    """Write documents with all annotations of tokens, categories, span groups and user data.
 
     Args:
         docs: Any number of documents.
@@ -33,7 +37,9 @@ def save_docs(docs: Iterable[Doc], path: str | Path) -> None:
             new one is complete.
     """
     docs = list(docs)
-    doc_bin = DocBin(attrs=ATTRIBUTES, docs=docs)
+    # The attributes that no document has would take most of the space in memory.
+    used = [name for name in ANNOTATIONS if any(doc.has_annotation(name) for doc in docs)]
+    doc_bin = DocBin(attrs=["ORTH", "SPACY", *used], docs=docs)
     # DocBin would make a packer per document. Each new packer looks for encoders in all installed
     # packages, which takes a millisecond or more.
     packer = srsly.msgpack.Packer(use_bin_type=True)
@@ -242,6 +248,15 @@ def _is_attention(value: Any) -> bool:
     )
 
 
+def _is_confidence(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], float | int | None)
+    )
+
+
 def _is_bio(value: Any) -> bool:
     if not isinstance(value, tuple) or not all(isinstance(tag, str) for tag in value):
         return False
@@ -262,7 +277,7 @@ _VALUES: dict[str, Callable[[Any], bool]] = {
     "vokens": _is_ranking,
     "visual_gate": _is_number,
     "visual_attention": _is_attention,
-    "visual_confidence": _is_number,
+    "visual_confidence": _is_confidence,
     "visual_image_id": _is_text,
     "voken_index": _is_text,
     "visual_raw_tags": _is_bio,

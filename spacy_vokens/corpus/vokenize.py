@@ -41,7 +41,7 @@ class VokenizedCorpus:
 
 
 def vokenize(model: str | Path, corpus: Path, output: Path) -> list[VokenizedCorpus]:
-    """Annotate a corpus with vokens. Tokens, entities, image ids and raw tags stay as they are.
+    """Annotate a corpus with vokens. All other annotations stay as they are.
 
     Args:
         model: A pipeline with an indexed `voken_retriever`: the name of an installed one, or its

@@ -1,10 +1,10 @@
-"""Batches by length, words without a vector, and finding the components of a pipeline."""
+"""What components share: batches, warnings about what they did not get, and finding each other."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import spacy
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
+from spacy.training import Example
 from spacy_transformers.util import batch_by_length
 
 from ..files import VokensError
@@ -81,6 +82,45 @@ class LostWords:
                 len(lost),
                 len(docs),
                 lost[0][0],
+            )
+
+
+class OwnImages:
+    """Warns, once, if predicted documents have not got the images that their references came with.
+
+    spaCy's own readers and `spacy evaluate` make predicted documents from words alone.
+
+    Args:
+        name: Name of the component that needs the images.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._has_warned = False
+
+    def check(self, examples: Iterable[Example]) -> None:
+        """Look for references with an image whose predicted document has none.
+
+        Args:
+            examples: The documents.
+        """
+        if self._has_warned:
+            return
+        lost = [
+            example.reference._.visual_image_id
+            for example in examples
+            if example.reference._.visual_image_id != example.predicted._.visual_image_id
+        ]
+        if lost:
+            self._has_warned = True
+            logger.warning(
+                "%s: %d predicted documents do not have the image that their reference came with, "
+                "for example %r, so they were annotated without it. Read the corpus with "
+                "'spacy-vokens.Corpus.v1', and evaluate with 'spacy vokens evaluate' in place of "
+                "'spacy evaluate'. This is reported only once.",
+                self.name,
+                len(lost),
+                lost[0],
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from ..models.frozen_tok2vec import enable_cache
 from ..models.matching import build_towers, fit_image_statistics, matching_loss
 from .scorer import score_vokens
 from .serialize import FilePipe
-from .util import LostWords, batches_by_length
+from .util import LostWords, OwnImages, batches_by_length
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +200,7 @@ class VokenRetriever(FilePipe):
         self._pool: ImagePool | None = None
         self._warned = False
         self._lost_words = LostWords(name)
+        self._own_images = OwnImages(name)
 
     @property
     def index(self) -> VokenIndex | None:
@@ -348,6 +350,9 @@ class VokenRetriever(FilePipe):
         Returns:
             The scores; empty if there is no scorer.
         """
+        examples = list(examples)
+        if self.exclude_own and self._index is not None:
+            self._own_images.check(examples)
         return super().score(examples, retriever=self, **kwargs)
 
     def select_pairs(self, examples: Iterable[Example]) -> list[Example]:
@@ -596,10 +601,18 @@ class VokenRetriever(FilePipe):
         return f"{self.name} has no index of images: run 'spacy vokens index MODEL POOL OUTPUT'."
 
     def _compute_keys(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Run the image tower over features (n, image_width): (n, width)."""
+        """Run the image tower over features (n, image_width): (n, width).
+
+        Equal features get equal keys. Computed apart, they could differ in their last digits.
+        """
         tower, ops = self.model.get_ref("image_tower"), self.model.ops
         keys = [
             ops.to_numpy(tower.predict(ops.asarray2f(features[i : i + KEY_BATCH], dtype="f")))
             for i in range(0, len(features), KEY_BATCH)
         ]
-        return np.concatenate(keys)
+        firsts: dict[bytes, int] = {}
+        rows = [
+            firsts.setdefault(hashlib.blake2b(image).digest(), row)
+            for row, image in enumerate(np.ascontiguousarray(features))
+        ]
+        return np.concatenate(keys)[rows]

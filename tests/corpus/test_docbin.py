@@ -7,7 +7,7 @@ import pytest
 import srsly
 from spacy.attrs import IDS
 from spacy.strings import hash_string
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 from spacy.vocab import Vocab
 
 from spacy_vokens.attributes import get_token_values
@@ -29,6 +29,40 @@ def test_documents_come_back_whole(make_docs, tmp_path):
     assert list(first._.visual_raw_tags) == docs[0]._.visual_raw_tags
     assert get_token_values(first, "voken") == ["a", "b", None, None, "c"]
     assert [list(entry) for entry in first[0]._.vokens] == [["a", 0.5]]
+
+
+def test_all_annotations_come_back(tmp_path):
+    """Also in a file with documents that do not have them."""
+    vocab = Vocab()
+    parsed = Doc(
+        vocab,
+        words=["Ann", "sleeps", ".", "Bob", "too"],
+        spaces=[True, False, True, True, False],
+        tags=["NNP", "VBZ", ".", "NNP", "RB"],
+        pos=["PROPN", "VERB", "PUNCT", "PROPN", "ADV"],
+        morphs=["Number=Sing", "", "", "Number=Sing", ""],
+        lemmas=["Ann", "sleep", ".", "Bob", "too"],
+        heads=[1, 1, 1, 3, 3],
+        deps=["nsubj", "ROOT", "punct", "ROOT", "advmod"],
+    )
+    parsed.ents = [Span(parsed, 0, 1, "PER", kb_id="Q1", span_id="x"), Span(parsed, 3, 4, "PER")]
+    parsed.cats, parsed.spans["names"] = {"news": 0.5}, [parsed[0:1]]
+    split = Doc(vocab, words=["a", "b", "c"], sent_starts=[True, False, True])
+    blocked = Doc(vocab, words=["a", "b"])
+    blocked.set_ents([], blocked=[blocked[0:1]], default="missing")
+    docs = [parsed, split, blocked, Doc(vocab, words=["a", "b"]), Doc(vocab)]
+    for together in (docs, *([doc] for doc in docs)):
+        save_docs(together, tmp_path / "a.spacy")
+        loaded = load_docs(tmp_path / "a.spacy", Vocab())
+        assert [doc.to_json() for doc in loaded] == [doc.to_json() for doc in together]
+        for ours, theirs in zip(together, loaded, strict=True):
+            assert [t.morph for t in ours] == [t.morph for t in theirs] or not len(ours)
+            assert [(e.kb_id_, e.id_) for e in ours.ents] == [
+                (e.kb_id_, e.id_) for e in theirs.ents
+            ]
+            for name in ("ENT_IOB", "SENT_START", "HEAD", "LEMMA"):
+                assert ours.to_array(name).tolist() == theirs.to_array(name).tolist()
+                assert ours.has_annotation(name) == theirs.has_annotation(name)
 
 
 def test_documents_are_those_of_docbin(make_docs, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import spacy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from spacy_vokens.attributes import get_token_values
@@ -33,6 +33,24 @@ def corpus(tmp_path):
 
 def vokens_of(path):
     return [get_token_values(doc, "voken") for doc in load_docs(path, Vocab())]
+
+
+def test_other_annotations_stay(vokenizer, vokenizer_path, tmp_path):
+    doc = Doc(
+        vokenizer.vocab,
+        words=["anna", "sees", "a", "cat"],
+        lemmas=["anna", "see", "a", "cat"],
+        pos=["PROPN", "VERB", "DET", "NOUN"],
+        heads=[1, 1, 3, 1],
+        deps=["nsubj", "ROOT", "det", "obj"],
+    )
+    doc.ents = [Span(doc, 0, 1, "PER", kb_id="Q1", span_id="x")]
+    save_docs([doc], tmp_path / "in.spacy")
+    vokenize(vokenizer_path, tmp_path / "in.spacy", tmp_path / "out.spacy")
+    (found,) = load_docs(tmp_path / "out.spacy", Vocab())
+    assert found[3]._.voken == "cat"
+    assert found.to_json() == doc.to_json()
+    assert (found.ents[0].kb_id_, found.ents[0].id_) == ("Q1", "x")
 
 
 def test_adds_vokens_and_keeps_the_rest(vokenizer, vokenizer_path, corpus, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.training import Corpus as SpacyCorpus
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
@@ -25,12 +26,12 @@ from tests.conftest import CONFIGS, LANG
 CONFIG = CONFIGS / "visual_ner.cfg"
 
 
-def test_every_token_gets_the_documents_image() -> None:
+def test_every_word_gets_the_documents_image() -> None:
     nlp = spacy.blank(LANG)
     give = nlp.add_pipe("given_image")
-    doc = Doc(nlp.vocab, words=["a", "cat"])
+    doc = Doc(nlp.vocab, words=["a", "cat", "\n"])
     doc._.visual_image_id = "cat"
-    assert get_token_values(give(doc), "voken") == ["cat", "cat"]
+    assert get_token_values(give(doc), "voken") == ["cat", "cat", None]
     assert doc._.voken_index == "given"
 
 
@@ -43,6 +44,28 @@ def test_documents_without_an_image_lose_their_vokens() -> None:
     assert get_token_values(doc, "voken") == [None, None]
     assert get_token_values(doc, "voken_score") == [None, None]
     assert len(nlp("")) == 0
+
+
+@pytest.mark.parametrize("component", ["given_image", "voken_retriever"])
+def test_images_that_get_lost_on_the_way_to_an_evaluation_are_said_once(
+    component: str, vokenizer: Language, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """As with spaCy's reader and with `spacy evaluate`."""
+    if component == "given_image":
+        vokenizer.replace_pipe("voken_retriever", "given_image", config={})
+    else:
+        vokenizer.get_pipe("voken_retriever").exclude_own = True
+    doc = Doc(vokenizer.vocab, words=["a", "cat"])
+    doc._.visual_image_id = "cat"
+    save_docs([doc], tmp_path / "dev.spacy")
+    vokenizer.evaluate(list(Corpus(tmp_path / "dev.spacy")(vokenizer)))
+    assert not caplog.messages, "the project's own reader keeps them"
+    for _ in range(2):
+        vokenizer.evaluate(list(SpacyCorpus(tmp_path / "dev.spacy")(vokenizer)))
+    (message,) = caplog.messages
+    assert "1 predicted documents do not have the image" in message
+    assert "'cat'" in message
+    assert "spacy vokens evaluate" in message
 
 
 def test_round_trip() -> None:

@@ -20,7 +20,7 @@ from spacy.vocab import Vocab
 
 from spacy_vokens.attributes import get_token_values
 from spacy_vokens.corpus.docbin import save_docs
-from spacy_vokens.images.pool import ImagePool
+from spacy_vokens.images.pool import ImagePool, PoolContent
 from spacy_vokens.pipeline.voken_retriever import Retrieved, VokenRetriever
 from tests.conftest import CONFIGS, IMAGES, LANG, LEARN_RATE
 from tests.fixtures import caption, captions, transformer_config
@@ -290,6 +290,28 @@ def test_words_without_a_vector_are_reported_once(
     (record,) = [record for record in caplog.records if "no vector" in record.getMessage()]
     assert "no vector for 5 words in 1 of 1 documents, for example 'cats'" in record.getMessage()
     assert "spacy-vokens.piece_spans.v1" in record.getMessage()
+
+
+def test_the_first_voken_does_not_depend_on_how_many_are_asked_for(
+    vokenizer: Language, make_pool: Callable[..., ImagePool]
+) -> None:
+    """Also if the pool has each image several times."""
+    pool = make_pool(("a", "b", "c", "d", "e", "f", "g"))
+    retriever = vokenizer.get_pipe("voken_retriever")
+    features = pool.features[[0, 1, 0, 1, 0, 2, 1]]
+    records = [replace(record) for record in pool.records]
+    content = PoolContent(records, features, pool.encoder, pool.image_root)
+    retriever.set_pool(ImagePool.write(pool.path.with_name("copies"), content))
+    text = "a cat see the dog in paris fish"
+    found = set()
+    for retriever.top_k in (1, 2, 3, 7):
+        for retriever.exclude_own in (False, True):
+            for n_docs in (1, 30):
+                docs = [vokenizer.make_doc(text) for _ in range(n_docs)]
+                (retrieved, *_) = retriever.predict(docs)
+                found.add(tuple(retrieved.ids[:, 0]))
+    assert len(found) == 1
+    assert set(found.pop()) <= {"a", "b", "f"}
 
 
 def test_other_scores_are_left_alone() -> None:
