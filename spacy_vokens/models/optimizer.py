@@ -1,10 +1,11 @@
-"""AdamW with per-group learning rates and weight decay."""
+"""AdamW with per-group learning rates and weight decay, and its settings in a saved pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from spacy.language import Language
 from thinc.api import Optimizer
 from thinc.types import FloatsXd
 
@@ -96,3 +97,28 @@ def grouped_adam(
         L2_is_weight_decay=True,
         use_averages=False,
     )
+
+
+def make_resolve_optimizer() -> Callable[[Language], Language]:
+    """Make `spacy-vokens.resolve_optimizer.v1`, a callback for `after_pipeline_creation`.
+
+    Returns:
+        `resolve_optimizer`.
+    """
+    return resolve_optimizer
+
+
+def resolve_optimizer(nlp: Language) -> Language:
+    """Put values in the place of the references in a pipeline's optimizer.
+
+    `nlp.create_optimizer`, `nlp.resume_training` and spaCy's `debug` commands read its block alone,
+    in which a reference such as `${training.max_steps}` leads nowhere.
+
+    Args:
+        nlp: The pipeline.
+
+    Returns:
+        The same pipeline.
+    """
+    nlp.config["training"]["optimizer"] = nlp.config.interpolate()["training"]["optimizer"]
+    return nlp

@@ -347,6 +347,7 @@ class VisualNer(FilePipe):
                 self.name,
                 self.temperature,
             )
+        self._check_vokens(docs)
         set_dropout_rate(self.model, drop)
         tagged, backprop = self.model.begin_update(docs)
         self._lost_words.check(docs, [one.words for one in tagged])
@@ -434,8 +435,7 @@ class VisualNer(FilePipe):
             scores: What `predict` found for each of them.
         """
         docs = list(docs)
-        if docs and all(doc._.voken_index is None for doc in docs):
-            self._warn_about_missing_vokens()
+        self._check_vokens(docs)
         for doc, tagged in zip(docs, scores, strict=True):
             ents = [Span(doc, *span) for span in self.spans_of(tagged)]
             confidences: dict[int, float | None] = {}
@@ -605,13 +605,20 @@ class VisualNer(FilePipe):
                 "them no component that removes its output, as 'doc_cleaner' does."
             )
 
-    def _warn_about_missing_vokens(self) -> None:
-        if self._has_warned_about_vokens or not self.model.attrs["fusion"].uses_images:
+    def _check_vokens(self, docs: Sequence[Doc]) -> None:
+        """Warn, once, if documents have no vokens although the fusion uses images."""
+        if (
+            self._has_warned_about_vokens
+            or not self.model.attrs["fusion"].uses_images
+            or not any(len(doc) for doc in docs)
+            or any(doc._.voken_index is not None for doc in docs)
+        ):
             return
         self._has_warned_about_vokens = True
         logger.warning(
-            "%s: the documents have no vokens, so entities are recognized from the text alone. Put "
-            "'voken_retriever' or 'given_image' before it to use images.",
+            "%s: the documents have no vokens, so it sees the text alone. To use images, put "
+            "'voken_retriever' or 'given_image' before it; in training, also name that component "
+            "in nlp.update(…, annotates=[…]) or in annotating_components in [training].",
             self.name,
         )
 

@@ -199,6 +199,7 @@ class VokenRetriever(FilePipe):
         # The training pool. It is never stored.
         self._pool: ImagePool | None = None
         self._warned = False
+        self._has_warned_about_pool = False
         self._lost_words = LostWords(name)
         self._own_images = OwnImages(name)
 
@@ -233,6 +234,9 @@ class VokenRetriever(FilePipe):
     ) -> None:
         """Make the towers for the widths of the text encoder and of a pool's features.
 
+        A retriever that is trained already, for instance a sourced one, stays as it is if no pool
+        is given.
+
         Args:
             get_examples: Returns the training pairs. The image's id is `Doc._.visual_image_id` of
                 the reference.
@@ -240,9 +244,11 @@ class VokenRetriever(FilePipe):
             pool: Folder of the `ImagePool` that has the pairs' images.
 
         Raises:
-            VokensError: If there is no pool, if it cannot be used, or if it has none of the pairs'
-                images.
+            VokensError: If there is no pool for a new retriever, if it cannot be used, or if it has
+                none of the pairs' images.
         """
+        if pool is None and self.cfg:
+            return
         if pool is None:
             raise VokensError(
                 f"{self.name}: set 'pool' in [initialize.components.{self.name}] to a folder made "
@@ -291,6 +297,9 @@ class VokenRetriever(FilePipe):
     ) -> dict[str, float]:
         """Learn from a batch of pairs, and drop the index.
 
+        A retriever that was loaded has no features of images to learn from. It stays as it is, and
+        says so once.
+
         Args:
             examples: The pairs. Those whose image is not in the training pool are ignored.
             drop: Dropout rate.
@@ -301,17 +310,23 @@ class VokenRetriever(FilePipe):
             The losses.
 
         Raises:
-            VokensError: If there is no training pool.
+            VokensError: If the component is not initialized.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "VokenRetriever.update")
+        if not self.cfg:
+            raise VokensError(Errors.E109.format(name=self.name))
         if self._pool is None:
-            raise VokensError(
-                f"{self.name} has no pool to learn from: call nlp.initialize first, or freeze it "
-                f"(frozen_components in [training], or nlp.update(…, exclude=['{self.name}']))."
-            )
+            if not self._has_warned_about_pool:
+                self._has_warned_about_pool = True
+                logger.warning(
+                    "%s has no image pool to learn from, so it stays as it is. To train it, call "
+                    "nlp.initialize with a pool.",
+                    self.name,
+                )
+            return losses
         pairs = [eg for eg in self.select_pairs(examples) if len(eg.predicted)]
         if not pairs:
             return losses

@@ -9,19 +9,15 @@ from pathlib import Path
 
 import pytest
 import spacy
-from spacy.cli._util import app
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, Config
-from typer.testing import CliRunner
 
 from spacy_vokens.attributes import get_token_values
-from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.scoring.ner import bio_tags
 from tests.conftest import LANG
-from tests.fixtures import transformer_config
 from tests.test_registry import TOK2VEC
 
 TEXT = "anna in paris !"
@@ -387,32 +383,3 @@ def test_each_tagger_reads_the_retriever_before_it(
     nlp.add_pipe("visual_ner", name="late", source=nlp)
     with pytest.raises(ValueError, match="come from index"):
         nlp(TEXT)
-
-
-@pytest.mark.parametrize("command", [["config"], ["data"], ["model", "visual_ner"]])
-def test_debug_commands(
-    make_tagger: Make,
-    tagged_examples: Tagged,
-    text_encoder: str,
-    tmp_path: Path,
-    command: list[str],
-) -> None:
-    nlp = make_tagger("GatedFusion")
-    nlp.add_pipe("given_image", first=True)
-    config = Config(nlp.config).copy()
-    encoder = {"@architectures": "spacy-transformers.TransformerModel.v3"}
-    config["components"]["transformer"]["model"] = encoder | transformer_config(text_encoder)
-    docs = [example.reference for example in tagged_examples(nlp)]
-    save_docs(docs, tmp_path / "ner.spacy")
-    corpus = str(tmp_path / "ner.spacy")
-    config["paths"] |= {"train": corpus, "dev": corpus}
-    config.to_disk(tmp_path / "config.cfg")
-    arguments = ["debug", command[0], str(tmp_path / "config.cfg"), *command[1:]]
-    result = CliRunner().invoke(app, [*arguments, *(["-P3"] if "model" in command else [])])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
-    expected = {
-        "config": "Config is valid",
-        "data": "Pipeline can be initialized with data",
-        "model": "model looks good",
-    }
-    assert expected[command[0]] in result.output

@@ -235,9 +235,13 @@ def test_training_drops_the_index(make_vokenizer: Callable[..., Language], step:
     assert nlp.get_pipe("voken_retriever").index is None
 
 
-def test_training_needs_initialize(vokenizer: Language) -> None:
-    with pytest.raises(ValueError, match="no pool to learn from"):
-        vokenizer.update(captions(vokenizer))
+def test_a_loaded_retriever_stays_as_it_is(vokenizer: Language) -> None:
+    retriever = vokenizer.get_pipe("voken_retriever")
+    index, before = retriever.index, retriever.to_bytes()
+    assert vokenizer.update(captions(vokenizer)) == {"voken_retriever": 0.0}
+    retriever.initialize(lambda: captions(vokenizer), nlp=vokenizer)
+    assert retriever.index is index
+    assert retriever.to_bytes() == before
 
 
 def test_a_batch_without_known_images_teaches_nothing(
