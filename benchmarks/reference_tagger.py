@@ -181,7 +181,8 @@ def main() -> None:
     rng = random.Random(args.seed)
 
     files = {name: args.data / f"{name}.txt" for name in ("train", "valid", "test")}
-    data = {name: list(read_conll(path)) for name, path in files.items()}
+    read = read_conll(list(files.values())).sentences
+    data = {name: read[path] for name, path in files.items()}
     tags = ["O", *sorted({tag for s in data["train"] for tag in s.tags} - {"O"})]
     encoder = args.encoder or default_encoder()
     batches = Batches(AutoTokenizer.from_pretrained(encoder), tags)

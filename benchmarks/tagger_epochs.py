@@ -61,7 +61,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    sentences = list(read_conll(args.data / "train.txt"))[: args.limit]
+    path = args.data / "train.txt"
+    sentences = read_conll([path]).sentences[path][: args.limit]
 
     tags = ["O", *sorted({tag for s in sentences for tag in s.tags} - {"O"})]
     batches = Batches(AutoTokenizer.from_pretrained(args.text_encoder), tags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from spacy_vokens.corpus.conll import read_conll
+from spacy_vokens.corpus.conll import ConllOptions, read_conll
 from spacy_vokens.scoring.ner import lenient_spans, strict_spans
 
 from .hashes import hash_tags
@@ -73,7 +73,7 @@ def find_problems(results: Results, data: Path) -> list[str]:
 
 
 def _is_gold_of(gold: Gold, path: Path, rename: dict[str, str]) -> bool:
-    sentences = list(read_conll(path, rename=rename))
+    sentences = read_conll([path], ConllOptions(scheme="IOB2", rename=rename)).sentences[path]
     words = [list(sentence.words) for sentence in sentences]
     tags = [list(sentence.tags) for sentence in sentences]
     return (

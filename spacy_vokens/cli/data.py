@@ -40,13 +40,21 @@ class Format(str, Enum):
     captions = "captions"
 
 
+class TagScheme(str, Enum):
+    """Tag schemes that `convert` reads."""
+
+    IOB2 = "IOB2"
+    IOB1 = "IOB1"
+    IOBES = "IOBES"
+
+
 def convert_cli(
     input_path: Annotated[
         Path,
         typer.Argument(
             metavar="INPUT",
             help="CoNLL file with IMGID: lines, a folder of such files, or a caption table "
-            "with the columns image, split and caption",
+            "(tab-separated .tsv, or .csv) with the columns image, split and caption",
             exists=True,
         ),
     ],
@@ -59,12 +67,32 @@ def convert_cli(
     ],
     file_format: Annotated[
         Format,
-        typer.Option("--format", help="auto: .tsv is captions; .txt, .conll and folders are CoNLL"),
+        typer.Option(
+            "--format", help="auto: .tsv and .csv are captions; .txt, .conll and folders are CoNLL"
+        ),
     ] = Format.auto,
+    word_column: Annotated[int, typer.Option(min=1, help="CoNLL: column of the words, from 1")] = 1,
+    tag_column: Annotated[
+        int | None, typer.Option(min=1, help="CoNLL: column of the tags. Default: the last one")
+    ] = None,
+    header: Annotated[
+        bool, typer.Option("--header", help="CoNLL: the first line names the columns")
+    ] = False,
+    comment: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="CoNLL: skip lines that begin with this, such as '#'"),
+    ] = None,
+    scheme: Annotated[
+        TagScheme | None,
+        typer.Option(help="CoNLL: scheme of the tags. Default: find out", case_sensitive=False),
+    ] = None,
     rename: Annotated[
         list[str] | None,
         typer.Option(metavar="OLD=NEW", help="CoNLL: rename an entity type. Can be repeated"),
     ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="CoNLL: --rename may make one type of two")
+    ] = False,
     lang: Annotated[
         str | None, typer.Option(help="Captions: language of the tokenizer. Default: en")
     ] = None,
@@ -75,28 +103,40 @@ def convert_cli(
     """Convert captions or CoNLL files to .spacy corpora.
 
     A caption becomes a document with its image's id, to train a vokenizer on. A CoNLL sentence
-    becomes a document with its entities, its image's id and its raw tags. Captions are written to
-    one corpus per split.
+    becomes a document with its entities, its image's id and its raw tags. Tags in the schemes IOB1
+    and IOBES (BIOES, BILOU) are converted to BIO. Captions are written to one corpus per split.
     """
+    from ..corpus.conll import ConllOptions
     from ..corpus.convert import convert
 
-    renamed = dict(_parse_rename(pair) for pair in rename or ())
+    options = ConllOptions(
+        word_column=word_column,
+        tag_column=tag_column,
+        header=header,
+        comment=comment,
+        scheme=None if scheme is None else scheme.value,
+        rename=dict(_parse_rename(pair) for pair in rename or ()),
+        merge=merge,
+    )
     with expected_errors(f"Could not convert {input_path}"):
         summaries = convert(
             input_path,
             output_path,
             file_format=file_format.value,
-            rename=renamed,
+            conll=options,
             lang=lang,
             max_captions=max_captions,
         )
+    (found,) = {summary.scheme for summary in summaries.values()}
+    if found not in (None, "IOB2"):
+        msg.info(f"The tags are {found}. They were converted to BIO.")
     labels = sorted({label for summary in summaries.values() for label in summary.entities})
     rows = [
         (path, s.docs, s.tokens, s.images, s.repaired, *(s.entities.get(x, 0) for x in labels))
         for path, s in summaries.items()
     ]
-    header = ("Corpus", "Docs", "Tokens", "Images", "Tags repaired", *labels)
-    msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
+    columns = ("Corpus", "Docs", "Tokens", "Images", "Tags repaired", *labels)
+    msg.table(rows, header=columns, divider=True, aligns=("l", *"r" * (len(columns) - 1)))
 
 
 def _parse_rename(pair: str) -> tuple[str, str]:

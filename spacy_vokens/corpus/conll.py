@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from ..files import VokensError
-from ..scoring.ner import split_tag
+from ..scoring.ner import repair_bio
 from .lines import check_image_id, quote, read_lines
 
 IMAGE_ID_PREFIX = "IMGID:"
+# Tag schemes. In "IOB1", an entity begins with `I-`, and with `B-` only right after one of the
+# same type. "IOBES" stands for BIOES, BILOU and BMES too.
+Scheme = Literal["IOB2", "IOB1", "IOBES"]
+# How the tags of other schemes begin or continue an entity, and which of them end it.
+_BEGINS, _CONTINUES, _ENDS = "BSU", "IMEL", "ESLU"
+# Sentences of at least this length show whether a column counts the words.
+MIN_COUNTED = 3
+
+
+@dataclass(frozen=True)
+class ConllOptions:
+    """How to read CoNLL files.
+
+    Attributes:
+        word_column: The column of the words, counted from 1.
+        tag_column: The column of the tags; the last one if None.
+        header: Whether the first line names the columns.
+        comment: Lines that begin with this are skipped; None skips none.
+        scheme: How the tags mark the beginning of an entity; found out if None.
+        rename: Entity types to rename, for instance {"OTHER": "MISC"}.
+        merge: Whether types may be renamed to a type that the files already have.
+    """
+
+    word_column: int = 1
+    tag_column: int | None = None
+    header: bool = False
+    comment: str | None = None
+    scheme: Scheme | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    merge: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,7 +51,7 @@ class TaggedSentence:
 
     Attributes:
         words: The tokens, as written in the file.
-        tags: One BIO tag per token, as written in the file (they may be ill-formed).
+        tags: One tag per token, as written in the file (they may be ill-formed).
         image_id: The text after `IMGID:`, or None.
     """
 
@@ -29,32 +60,123 @@ class TaggedSentence:
     image_id: str | None = None
 
 
-def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterator[TaggedSentence]:
-    """Yield the sentences of a CoNLL file.
+@dataclass(frozen=True)
+class Conll:
+    """The content of CoNLL files.
+
+    Attributes:
+        sentences: The sentences of each file, with BIO tags: the file's own if its scheme is
+            "IOB2", which may be ill-formed, or else those that they were converted to.
+        scheme: The scheme that the files are written in.
+    """
+
+    sentences: dict[Path, list[TaggedSentence]]
+    scheme: Scheme
+
+
+def read_conll(paths: Sequence[Path], options: ConllOptions = ConllOptions()) -> Conll:
+    """Read CoNLL files that belong together.
 
     A sentence is a block of `word<TAB>tag` lines (or space-separated ones) that ends at an empty
-    line. If there are more columns, the first and the last are read. An `IMGID:<id>` line starts a
-    new sentence and names its image; the id may be left out. `-DOCSTART-` lines are skipped.
+    line. An `IMGID:<id>` line starts a new sentence and names its image; the id may be left out.
+    `-DOCSTART-` lines are skipped.
 
     Args:
-        path: A UTF-8 file (a byte order mark is accepted).
-        rename: Entity types to rename, for instance {"OTHER": "MISC"}.
+        paths: UTF-8 files (byte order marks are accepted), all with tags of one scheme.
+        options: How to read them.
 
-    Yields:
-        The sentences, in the order of the file.
+    Returns:
+        The sentences of each file, in order.
 
     Raises:
-        VokensError: If a line has no tag, a tag is neither `O` nor `B-`/`I-` followed by a type,
-            an image has no words before the next one, no pool can contain an image of that name,
-            the file has no sentences, or the file is not valid text. The message names the file,
-            the line and what was found.
+        VokensError: If a line has no tag, a tag is neither `O` nor a prefix and a type, an image
+            has no words before the next one, no pool can contain an image of that name, the words
+            are numbers that count up, it is not clear which scheme the tags have, a type would be
+            merged with another one, a file has no sentences, or is not valid text. The message
+            names the file, the line and what was found.
     """
-    rename = rename or {}
+    found = {path: list(_read_file(path, options)) for path in paths}
+    names = ", ".join(map(str, paths)) if len(paths) < 3 else f"{paths[0].parent}"
+    every = [sentence for sentences in found.values() for sentence in sentences]
+    _check_words([sentence.words for sentence in every], names)
+    scheme = options.scheme or find_scheme([sentence.tags for sentence in every], names)
+    _check_rename({_split(tag)[1] for sentence in every for tag in sentence.tags}, options, names)
+
+    def convert(sentence: TaggedSentence) -> TaggedSentence:
+        tags = to_bio(sentence.tags, scheme)
+        return replace(sentence, tags=tuple(_rename(tag, options.rename) for tag in tags))
+
+    return Conll({path: list(map(convert, read)) for path, read in found.items()}, scheme)
+
+
+def find_scheme(sentences: Sequence[Sequence[str]], names: str = "The tags") -> Scheme:
+    """Find out which scheme tags are written in.
+
+    Args:
+        sentences: The tags of each sentence.
+        names: What the message calls them.
+
+    Returns:
+        The scheme.
+
+    Raises:
+        VokensError: If many entities begin with `I-`, and others with `B-`.
+    """
+    if any(tag[0] in "ESLUM" for tags in sentences for tag in tags):
+        return "IOBES"
+    n_begun = {"B": 0, "I": 0}
+    for tags in sentences:
+        previous = ""
+        for prefix, label in map(_split, tags):
+            # A `B-` right after the same type says nothing: both schemes write it.
+            if label and label != previous:
+                n_begun[prefix] += 1
+            previous = label
+    if n_begun["I"] and not n_begun["B"]:
+        return "IOB1"
+    if n_begun["I"] > n_begun["B"]:
+        raise VokensError(
+            f"{names}: {n_begun['I']:,} entities begin with I-, and {n_begun['B']:,} with B-, so "
+            "it is not clear which scheme the tags have. Name it: --scheme IOB1 if entities begin "
+            "with I-, or --scheme IOB2 if they begin with B- and the others are mistakes."
+        )
+    return "IOB2"
+
+
+def to_bio(tags: Sequence[str], scheme: Scheme) -> list[str]:
+    """Convert tags to BIO (IOB2), in which every entity begins with `B-`.
+
+    Args:
+        tags: The tags of a sentence.
+        scheme: Their scheme. Tags in IOB2 are returned as they are, ill-formed ones too.
+
+    Returns:
+        BIO tags.
+    """
+    if scheme == "IOB2":
+        return list(tags)
+    if scheme == "IOB1":
+        return repair_bio(tags)
+    converted = []
+    # The type of an entity that may go on.
+    current = ""
+    for prefix, label in map(_split, tags):
+        goes_on = prefix in _CONTINUES and label == current
+        converted.append(f"{'I' if goes_on else 'B'}-{label}" if label else "O")
+        current = "" if prefix in _ENDS else label
+    return converted
+
+
+def _read_file(path: Path, options: ConllOptions) -> Iterator[TaggedSentence]:
     words: list[str] = []
     tags: list[str] = []
     image_id: str | None = None
     n_sentences = 0
     for number, line in read_lines(path):
+        if options.header and number == 1:
+            continue
+        if options.comment and line.startswith(options.comment):
+            continue
         starts_image = line.startswith(IMAGE_ID_PREFIX)
         if not line.strip(" \t") or starts_image or line.startswith("-DOCSTART-"):
             if words:
@@ -71,9 +193,9 @@ def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterat
                 if image_id is not None:
                     check_image_id(image_id, path, number)
             continue
-        word, tag = _split_line(line, path, number)
+        word, tag = _split_line(line, path, number, options)
         words.append(word)
-        tags.append(_rename_tag(tag, rename, path, number))
+        tags.append(tag)
     if words:
         yield TaggedSentence(tuple(words), tuple(tags), image_id)
         n_sentences += 1
@@ -81,18 +203,71 @@ def read_conll(path: Path, *, rename: Mapping[str, str] | None = None) -> Iterat
         raise VokensError(f"{path} has no sentences: expected lines of 'word<TAB>tag'.")
 
 
-def _split_line(line: str, path: Path, number: int) -> tuple[str, str]:
-    """Return the word (first column) and its tag (last column)."""
+def _split_line(line: str, path: Path, number: int, options: ConllOptions) -> tuple[str, str]:
+    """Return the word and its tag."""
     stripped = line.rstrip(" \t")
     columns = stripped.split("\t") if "\t" in line else re.split(" +", stripped)
-    if len(columns) < 2 or not columns[0]:
-        raise VokensError(f"{path}, line {number}: expected 'word<TAB>tag', found {quote(line)}.")
-    return columns[0], columns[-1]
+    word = options.word_column
+    last = max(word, options.tag_column or word + 1)
+    if len(columns) < last or not columns[word - 1]:
+        expected = "'word<TAB>tag'" if last == 2 else f"{last} columns"
+        raise VokensError(
+            f"{path}, line {number}: expected {expected}, found {quote(line)}."
+            + _hint(line, number)
+        )
+    tag = columns[-1 if options.tag_column is None else options.tag_column - 1]
+    prefix, label = _split(tag)
+    if tag != "O" and not (label and len(prefix) == 1 and prefix in _BEGINS + _CONTINUES):
+        raise VokensError(
+            f"{path}, line {number}: expected the tag 'O', 'B-TYPE' or 'I-TYPE' (or of IOBES), "
+            f"found {quote(tag)}." + _hint(line, number)
+        )
+    return columns[word - 1], tag
 
 
-def _rename_tag(tag: str, rename: Mapping[str, str], path: Path, number: int) -> str:
-    try:
-        prefix, label = split_tag(tag)
-    except VokensError as error:
-        raise VokensError(f"{path}, line {number}: {error}") from None
+def _hint(line: str, number: int) -> str:
+    """Say how to skip a line that may be a comment or a header."""
+    if line.startswith("#"):
+        return " If lines like this one are comments, skip them with --comment '#'."
+    if number == 1:
+        return " If the first line names the columns, skip it with --header."
+    return " Name the columns with --word-column and --tag-column if there are others."
+
+
+def _check_words(sentences: Sequence[Sequence[str]], names: str) -> None:
+    """Check that the words are not the numbers of the words."""
+    long = [words for words in sentences if len(words) >= MIN_COUNTED]
+    for first in (0, 1):
+        if long and all(
+            list(words) == [str(first + i) for i in range(len(words))] for words in long
+        ):
+            raise VokensError(
+                f"{names}: the words are {', '.join(long[0][:MIN_COUNTED])}, …, so this column "
+                "counts the words. Name the column of the words with --word-column, and that of "
+                "the tags with --tag-column."
+            )
+
+
+def _check_rename(labels: set[str], options: ConllOptions, names: str) -> None:
+    """Check that no two types would become one."""
+    renamed = {old: new for old, new in options.rename.items() if old in labels}
+    kept = {label: label for label in labels - {""} if label not in renamed}
+    became: dict[str, str] = {}
+    for old, new in sorted({**kept, **renamed}.items()):
+        other = became.setdefault(new, old)
+        if other != old and not options.merge:
+            raise VokensError(
+                f"{names}: renaming would make one type, {new}, of {other} and {old}. To merge "
+                "them, use --merge; otherwise rename to a type that does not occur."
+            )
+
+
+def _split(tag: str) -> tuple[str, str]:
+    """Return the prefix and the type of a tag; "O" and "" if it is outside of entities."""
+    prefix, _, label = tag.partition("-")
+    return prefix, label
+
+
+def _rename(tag: str, rename: Mapping[str, str]) -> str:
+    prefix, label = _split(tag)
     return f"{prefix}-{rename.get(label, label)}" if label else tag

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -20,11 +20,16 @@ from ..files import VokensError, sole_writer
 from ..identity import image_id_of
 from ..scoring.ner import bio_tags, repair_bio
 from .captions import Caption, read_captions
-from .conll import TaggedSentence, read_conll
+from .conll import ConllOptions, Scheme, TaggedSentence, read_conll
 from .docbin import save_docs
 
 Format = Literal["auto", "conll", "captions"]
-SUFFIXES: dict[str, Format] = {".tsv": "captions", ".txt": "conll", ".conll": "conll"}
+SUFFIXES: dict[str, Format] = {
+    ".tsv": "captions",
+    ".csv": "captions",
+    ".txt": "conll",
+    ".conll": "conll",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Summary:
         entities: Mentions per entity type.
         repaired: Ill-formed `I-` tags that became `B-` for training.
         images: Number of different images named.
+        scheme: The scheme that the tags of CoNLL files were converted from; None of captions.
     """
 
     docs: int
@@ -44,6 +50,7 @@ class Summary:
     entities: dict[str, int]
     repaired: int
     images: int
+    scheme: Scheme | None = None
 
 
 def convert(
@@ -51,7 +58,7 @@ def convert(
     output_path: Path,
     *,
     file_format: Format = "auto",
-    rename: Mapping[str, str] | None = None,
+    conll: ConllOptions | None = None,
     lang: str | None = None,
     max_captions: int | None = None,
 ) -> dict[Path, Summary]:
@@ -64,9 +71,9 @@ def convert(
         input_path: A CoNLL file, a folder of `.txt` and `.conll` files, or a caption table.
         output_path: The `.spacy` file to write for a single CoNLL file; otherwise the folder to
             write `NAME.spacy` or `SPLIT.spacy` to.
-        file_format: "auto" goes by the file name: `.tsv` is captions; `.txt`, `.conll` and folders
-            are CoNLL.
-        rename: CoNLL only: entity types to rename, for instance {"OTHER": "MISC"}.
+        file_format: "auto" goes by the file name: `.tsv` and `.csv` are captions; `.txt`, `.conll`
+            and folders are CoNLL.
+        conll: CoNLL only: columns, tag scheme and types to rename.
         lang: Captions only: language of the tokenizer; English if None.
         max_captions: Captions only: keep only the first captions of every image, up to this number.
 
@@ -80,18 +87,22 @@ def convert(
         ImportError: If spaCy does not know the language.
     """
     is_captions = _find_format(file_format, input_path) == "captions"
-    if is_captions and rename:
-        raise VokensError("--rename renames entity types, and captions have none.")
+    if is_captions and conll is not None and conll != ConllOptions():
+        raise VokensError(
+            f"{input_path} has captions, but columns, tags, comments and types to rename are "
+            "options of CoNLL files."
+        )
     if not is_captions and (lang is not None or max_captions is not None):
         raise VokensError(f"--lang and --max-captions are for captions, but {input_path} is CoNLL.")
+    scheme: Scheme | None = None
     with sole_writer(output_path):
         if is_captions:
             corpora = _convert_captions(input_path, output_path, lang or "en", max_captions)
         else:
-            corpora = _convert_conll(input_path, output_path, rename)
+            corpora, scheme = _convert_conll(input_path, output_path, conll or ConllOptions())
         for path, docs in corpora.items():
             save_docs(docs, path)
-    return {path: summarize(docs) for path, docs in corpora.items()}
+    return {path: replace(summarize(docs), scheme=scheme) for path, docs in corpora.items()}
 
 
 def _find_format(file_format: Format, path: Path) -> Format:
@@ -107,8 +118,8 @@ def _find_format(file_format: Format, path: Path) -> Format:
 
 
 def _convert_conll(
-    input_path: Path, output_path: Path, rename: Mapping[str, str] | None
-) -> dict[Path, list[Doc]]:
+    input_path: Path, output_path: Path, options: ConllOptions
+) -> tuple[dict[Path, list[Doc]], Scheme]:
     if input_path.is_dir():
         files = [path for path in sorted(input_path.iterdir()) if path.suffix in (".txt", ".conll")]
         paths = {path: output_path / f"{path.stem}.spacy" for path in files}
@@ -126,10 +137,12 @@ def _convert_conll(
             f"{output_path}: a CoNLL file becomes one file. Give a path that ends in .spacy."
         )
     vocab = Vocab()
-    return {
-        output: [tagged_doc(sentence, vocab) for sentence in read_conll(path, rename=rename)]
-        for path, output in paths.items()
+    read = read_conll(list(paths), options)
+    docs = {
+        paths[path]: [tagged_doc(sentence, vocab) for sentence in sentences]
+        for path, sentences in read.sentences.items()
     }
+    return docs, read.scheme
 
 
 def _convert_captions(

@@ -46,6 +46,21 @@ def test_a_conll_file_becomes_a_corpus(run, tweets, tmp_path):
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_other_schemes_and_columns(run, tmp_path):
+    lines = ["# text", "1\tAnna\tB-PER\tx", "2\tLee\tE-PER\tx", "3\tnaps\tO\tx"]
+    (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
+    out = tmp_path / "a.spacy"
+    options = ("--word-column", 2, "--tag-column", 3, "--comment", "#")
+    result = run(tmp_path / "a.txt", out, *options)
+    assert result.exit_code == 0, result.output
+    assert "The tags are IOBES. They were converted to BIO." in _plain(result)
+    (doc,) = load_docs(out, Vocab())
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Anna Lee", "PER")]
+    assert list(doc._.visual_raw_tags) == ["B-PER", "I-PER", "O"]
+    result = run(tmp_path / "a.txt", out, *options, "--scheme", "iob1")
+    assert result.exit_code == 0, result.output
+
+
 def test_a_captions_table_becomes_a_corpus_for_every_split(run, captions_table, tmp_path):
     out = tmp_path / "pairs"
     result = run(captions_table, out)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import csv
+
+import pandas
 import pytest
 
-from spacy_vokens.corpus.captions import Caption, read_captions
+from spacy_vokens.corpus.captions import HEADER, Caption, read_captions
 
 TABLE = "image\tsplit\tcaption\na.jpg\ttrain\t A dog . \na.jpg\ttrain\tA cat\n\nb.png\tdev\tTwo\n"
 
@@ -21,9 +24,34 @@ def test_rows_are_read_in_order(tmp_path, text):
     ]
 
 
-def test_quotes_are_plain_characters(tmp_path):
+def test_quotes_that_are_not_csvs_are_plain_characters(tmp_path):
     path = _write(tmp_path / "a.tsv", TABLE + 'b.png\tdev\t"No" end\nb.png\tdev\t"open\n')
     assert [caption.text for caption in read_captions(path)][-2:] == ['"No" end', '"open']
+    # Together they could be one field over two rows.
+    path = _write(tmp_path / "a.tsv", TABLE + 'b.png\tdev\t"open\nb.png\tdev\tclose"\n')
+    assert [caption.text for caption in read_captions(path)][-2:] == ['"open', 'close"']
+
+
+TEXTS = ['"Stop"', 'say "stop" now', "a, b", "two\nlines", "plain", '"', "a\t b"]
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
+def test_what_csv_and_pandas_write_is_read(tmp_path, name):
+    path = tmp_path / name
+    texts = [text for text in TEXTS if "\t" not in text or name == "a.csv"]
+    rows = [(f"{i}.jpg", "train", text) for i, text in enumerate(texts)]
+    separator = "," if name == "a.csv" else "\t"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows([HEADER, *rows])
+    assert [caption.text for caption in read_captions(path)] == texts
+    pandas.DataFrame(rows, columns=HEADER).to_csv(path, sep=separator, index=False)
+    assert [caption.text for caption in read_captions(path)] == texts
+
+
+def test_quotes_of_both_kinds_are_refused(tmp_path):
+    path = _write(tmp_path / "a.tsv", TABLE + 'b\tdev\t"say ""stop"""\nb\tdev\t"No" end\n')
+    with pytest.raises(ValueError, match="line 6: this field is quoted .*line 7"):
+        list(read_captions(path))
 
 
 def test_first_captions_of_every_image(tmp_path):

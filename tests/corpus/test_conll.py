@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_vokens.corpus.conll import IMAGE_ID_PREFIX, TaggedSentence, read_conll
+from spacy_vokens.corpus.conll import (
+    IMAGE_ID_PREFIX,
+    ConllOptions,
+    TaggedSentence,
+    find_scheme,
+    to_bio,
+)
+from spacy_vokens.corpus.conll import read_conll as read_conll_files
+from spacy_vokens.scoring.ner import strict_spans
 
 words = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=1)
 tokens = st.tuples(
@@ -16,6 +24,11 @@ sentences = st.builds(
     st.lists(tokens, min_size=1, max_size=5),
     st.none() | st.from_regex(r"[0-9_A-Z]{1,8}", fullmatch=True),
 )
+
+
+def read_conll(path, **options):
+    """Read one file. Its tags are as they are, unless a test is about their scheme."""
+    return read_conll_files([path], ConllOptions(**{"scheme": "IOB2"} | options)).sentences[path]
 
 
 def _write(path, text):
@@ -69,7 +82,7 @@ def test_types_are_renamed_and_ill_formed_tags_kept(tmp_path):
         ("a\tO\nword\n", "line 2: expected 'word<TAB>tag', found 'word'"),
         ("a\tO\n\tO\n", "line 2: expected 'word<TAB>tag'"),
         ("a O\n O\n", "line 2: expected 'word<TAB>tag'"),
-        ("a\tE-PER\n", "line 1: expected the tag 'O', 'B-TYPE' or 'I-TYPE', found 'E-PER'"),
+        ("a\tX-PER\n", "line 1: expected the tag 'O', 'B-TYPE' or 'I-TYPE' .*, found 'X-PER'"),
         ("a\tB-\n", "line 1: expected the tag"),
         ("IMGID:1\n\n", "has no sentences"),
         ("", "has no sentences"),
@@ -119,3 +132,110 @@ def test_invisible_and_right_to_left_words_are_words(tmp_path, word):
     path = _write(tmp_path / "a.txt", f"a\tO\n{word}\tB-X\nb\tO\n{word}\tI-X\n")
     (sentence,) = read_conll(path)
     assert sentence.words == ("a", word, "b", word)
+
+
+# Entities of up to three words, in every scheme: neighbors of one type, and of two types.
+entities = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from(["PER", "LOC"])), max_size=6
+)
+
+
+def written_in(scheme, spans, n_words):
+    """Write spans as tags."""
+    tags = ["O"] * n_words
+    for start, end, label in spans:
+        follows = start and tags[start - 1][2:] == label
+        first = {"IOB2": "B", "IOB1": "B" if follows else "I", "IOBES": "B"}[scheme]
+        prefixes = [first, *"I" * (end - start - 1)]
+        if scheme == "IOBES":
+            prefixes[-1] = "S" if end - start == 1 else "E"
+        tags[start:end] = [f"{prefix}-{label}" for prefix in prefixes]
+    return tags
+
+
+@given(entities, st.sampled_from(["IOB2", "IOB1", "IOBES"]), st.integers(0, 2))
+def test_all_schemes_tell_the_same_entities(written, scheme, rest):
+    spans = []
+    end = 0
+    for gap, length, label in written:
+        start, end = end + gap, end + gap + length
+        spans.append((start, end, label))
+    tags = written_in(scheme, spans, end + rest)
+    assert strict_spans(to_bio(tags, scheme)) == spans
+    if spans:
+        assert find_scheme([tags]) == scheme
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (["U-PER", "B-LOC", "L-LOC", "O"], ["B-PER", "B-LOC", "I-LOC", "O"]),
+        (["B-PER", "M-PER", "E-PER", "S-PER"], ["B-PER", "I-PER", "I-PER", "B-PER"]),
+        # Each E- ends an entity, also in a scheme that has no other mark.
+        (["I-PER", "E-PER", "E-PER"], ["B-PER", "I-PER", "B-PER"]),
+        # Ill-formed: a type that changes, and one that goes on after its end.
+        (["B-PER", "E-LOC", "I-LOC"], ["B-PER", "B-LOC", "B-LOC"]),
+    ],
+)
+def test_other_names_of_iobes(tags, expected):
+    assert find_scheme([tags]) == "IOBES"
+    assert to_bio(tags, "IOBES") == expected
+
+
+def test_the_scheme_is_that_of_all_files_together(tmp_path):
+    """In a small file, every entity may by chance begin with I-."""
+    one = _write(tmp_path / "a.txt", "a\tB-PER\nb\tO\n")
+    other = _write(tmp_path / "b.txt", "a\tI-PER\nb\tO\n")
+    assert read_conll_files([other]).scheme == "IOB1"
+    read = read_conll_files([one, other])
+    assert read.scheme == "IOB2"
+    assert read.sentences[other][0].tags == ("I-PER", "O")
+
+
+def test_a_scheme_that_is_not_clear_is_asked_for(tmp_path):
+    path = _write(tmp_path / "a.txt", "a\tI-PER\nb\tO\nc\tI-PER\nd\tO\ne\tB-LOC\n")
+    with pytest.raises(ValueError, match="2 entities begin with I-, and 1 with B-.*--scheme IOB1"):
+        read_conll_files([path])
+    (sentence,) = read_conll(path, scheme="IOB1")
+    assert sentence.tags == ("B-PER", "O", "B-PER", "O", "B-LOC")
+    (sentence,) = read_conll(path, scheme="IOB2")
+    assert sentence.tags == ("I-PER", "O", "I-PER", "O", "B-LOC")
+
+
+GERMEVAL = "#\tnews.example\t[2005-02-26]\n1\tAnna\tB-PER\tO\n2\tin\tO\tO\n3\tUlm\tB-LOC\tO\n"
+
+
+def test_columns_comments_and_headers(tmp_path):
+    path = _write(tmp_path / "a.txt", GERMEVAL)
+    with pytest.raises(ValueError, match="line 1: .*skip them with --comment '#'"):
+        read_conll(path)
+    with pytest.raises(ValueError, match="the words are 1, 2, 3, ….*--word-column.*--tag-column"):
+        read_conll(path, comment="#")
+    (sentence,) = read_conll(path, comment="#", word_column=2, tag_column=3)
+    assert (sentence.words, sentence.tags) == (("Anna", "in", "Ulm"), ("B-PER", "O", "B-LOC"))
+    with pytest.raises(ValueError, match="line 2: expected 6 columns"):
+        read_conll(path, comment="#", word_column=5)
+    with pytest.raises(ValueError, match="expected 5 columns"):
+        read_conll(path, comment="#", word_column=4)
+    path = _write(tmp_path / "a.txt", "Word\tTag\nAnna\tB-PER\n")
+    with pytest.raises(ValueError, match="line 1: .*found 'Tag'.*skip it with --header"):
+        read_conll(path)
+    (sentence,) = read_conll(path, header=True)
+    assert sentence.words == ("Anna",)
+
+
+def test_numbers_may_be_words(tmp_path):
+    path = _write(tmp_path / "a.txt", "1\tO\n2\tO\n3\tO\n\nAnna\tB-PER\nin\tO\nUlm\tO\n")
+    assert len(read_conll(path)) == 2
+
+
+@pytest.mark.parametrize("rename", [{"OTHER": "MISC"}, {"OTHER": "X", "MISC": "X"}])
+def test_types_are_merged_only_if_told(tmp_path, rename):
+    path = _write(tmp_path / "a.txt", "a\tB-OTHER\nb\tB-MISC\nc\tB-PER\n")
+    with pytest.raises(ValueError, match="would make one type, .*, of MISC and OTHER.*--merge"):
+        read_conll(path, rename=rename)
+    (sentence,) = read_conll(path, rename=rename, merge=True)
+    assert len(set(sentence.tags)) == 2
+    # Types may change their names with each other.
+    (sentence,) = read_conll(path, rename={"OTHER": "MISC", "MISC": "OTHER"})
+    assert sentence.tags == ("B-MISC", "B-OTHER", "B-PER")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spacy.vocab import Vocab
 
 from spacy_vokens.corpus.captions import Caption
-from spacy_vokens.corpus.conll import TaggedSentence
+from spacy_vokens.corpus.conll import ConllOptions, TaggedSentence
 from spacy_vokens.corpus.convert import Summary, caption_doc, convert, summarize, tagged_doc
 from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.corpus.reader import Corpus
@@ -16,6 +16,7 @@ from spacy_vokens.scoring.ner import bio_tags, gold_tags, repair_bio
 from tests.conftest import DATA, LANG
 from tests.fixtures import TWEETS
 
+RENAME = ConllOptions(rename={"OTHER": "MISC"})
 tokens = st.lists(
     st.tuples(st.text(min_size=1), st.sampled_from(["O", "B-PER", "I-PER", "I-LOC"])), min_size=1
 )
@@ -76,9 +77,11 @@ def test_summary(make_docs):
 
 def test_a_conll_file_becomes_a_corpus(tweets, tmp_path):
     out = tmp_path / "corpus" / "train.spacy"
-    summaries = convert(tweets, out, rename={"OTHER": "MISC"})
+    summaries = convert(tweets, out, conll=RENAME)
     assert summaries == {
-        out: Summary(docs=2, tokens=4, entities={"MISC": 1, "PER": 1}, repaired=1, images=2)
+        out: Summary(
+            docs=2, tokens=4, entities={"MISC": 1, "PER": 1}, repaired=1, images=2, scheme="IOB2"
+        )
     }
     docs = load_docs(out, Vocab())
     assert [doc._.visual_image_id for doc in docs] == ["1", "2"]
@@ -142,7 +145,13 @@ def test_the_format_can_be_said(captions_table, tmp_path):
         ("tweets.txt", "train.txt", {}, VokensError, r"ends in \.spacy"),
         ("captions.tsv", "a.spacy", {}, VokensError, "one file per split. Give a folder"),
         ("captions.tsv", "tweets.txt", {}, VokensError, "one file per split. Give a folder"),
-        ("captions.tsv", "pairs", {"rename": {"A": "B"}}, VokensError, "captions have none"),
+        (
+            "captions.tsv",
+            "pairs",
+            {"conll": ConllOptions(rename={"A": "B"})},
+            VokensError,
+            "has captions",
+        ),
         ("tweets.txt", "a.spacy", {"lang": "en"}, VokensError, "for captions, but .* is CoNLL"),
         (
             "tweets.txt",
@@ -169,7 +178,7 @@ def test_errors_say_what_to_do_and_nothing_is_written(
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the tweets are not at {DATA}")
 def test_the_tweets(tmp_path):
     out = tmp_path / "test.spacy"
-    found = convert(DATA / "twitter2015" / "test.txt", out, rename={"OTHER": "MISC"})[out]
+    found = convert(DATA / "twitter2015" / "test.txt", out, conll=RENAME)[out]
     # The paper's 5,207 entities; 135 of them do not begin with B-.
     assert (found.docs, found.repaired) == (3257, 135)
     assert found.entities == {"LOC": 1720, "MISC": 754, "ORG": 860, "PER": 1873}

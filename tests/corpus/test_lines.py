@@ -4,8 +4,12 @@ import pytest
 
 from spacy_vokens.corpus import lines
 from spacy_vokens.corpus.captions import read_captions
-from spacy_vokens.corpus.conll import read_conll
+from spacy_vokens.corpus.conll import read_conll as read_conll_files
 from spacy_vokens.corpus.lines import quote, read_lines
+
+
+def read_conll(path):
+    return read_conll_files([path]).sentences[path]
 
 
 def _write(path, content):
