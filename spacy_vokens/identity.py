@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PureWindowsPath
+from unicodedata import normalize
 
 from .files import VokensError
 
@@ -162,6 +163,38 @@ def check_id(id: str, *, max_length: int | None = MAX_ID_LENGTH) -> None:
         raise VokensError(f"{id!r} would name something else on Windows")
     if _CONTROL.search(id):
         raise VokensError(f"{id!r} holds control characters, or is not valid Unicode")
+
+
+def caseless(id: str) -> str:
+    """Return what is equal of ids that differ in case and Unicode form only.
+
+    Such ids are one file on Windows and macOS. This is the Unicode standard's canonical caseless
+    match.
+    """
+    return normalize("NFD", normalize("NFD", id).casefold())
+
+
+def describe_lookalike(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Say which unknown id is nearly a known one, for a message.
+
+    Args:
+        unknown: Ids that were not found.
+        known: The ids that they were looked up in.
+
+    Returns:
+        A sentence with a space before it, or "" if no id differs in case and Unicode form only.
+    """
+    wanted = {caseless(id): id for id in sorted(unknown, reverse=True)}
+    if not wanted:
+        return ""
+    found = next(((wanted[key], id) for id in known if (key := caseless(id)) in wanted), None)
+    if found is None:
+        return ""
+    one, other = found
+    same_letters = normalize("NFC", one) == normalize("NFC", other)
+    what = "in their Unicode form" if same_letters else "in upper and lower case"
+    shown = (ascii(id) if same_letters else repr(id) for id in found)
+    return f" {' and '.join(shown)} differ {what} only: write them in one way."
 
 
 def check_ids(ids: Sequence[str]) -> None:

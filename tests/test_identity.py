@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_vokens.identity import check_id, hash_ids, image_id_of
+from spacy_vokens.identity import check_id, describe_lookalike, hash_ids, image_id_of
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,20 @@ def test_image_id_strips_one_extension(stem: str, extension: str) -> None:
 @pytest.mark.parametrize("name", ["16_05_01_113", "a.gif", "a.b", "jpg", "folder/.jpg", ""])
 def test_image_id_keeps_the_rest(name: str) -> None:
     assert image_id_of(name) == name
+
+
+@pytest.mark.parametrize(
+    ("unknown", "known", "message"),
+    [
+        (["photo"], ["Photo"], " 'photo' and 'Photo' differ in upper and lower case only"),
+        (["cafe\u0301"], ["caf\xe9"], r" 'cafe\u0301' and 'caf\xe9' differ in their Unicode form"),
+        (["CAFE\u0301"], ["a", "caf\xe9"], "differ in upper and lower case only"),
+        (["dog", "CAT"], ["cat", "cow"], " 'CAT' and 'cat' differ in upper and lower case only"),
+        (["dog"], ["cat"], ""),
+        ([], ["cat"], ""),
+    ],
+)
+def test_a_lookalike_is_described(unknown: list[str], known: list[str], message: str) -> None:
+    found = describe_lookalike(unknown, known)
+    assert message in found
+    assert bool(found) == bool(message)

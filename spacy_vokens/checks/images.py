@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from tqdm import tqdm
 
 from ..attributes import GIVEN, get_token_values
-from ..identity import IndexMark
+from ..identity import IndexMark, describe_lookalike
 from ..images.decode import ImageError, open_image, read_image
 from ..images.pool import ImagePool, ImageRecord
 from ..messages import count_of, listed, shown
@@ -47,12 +47,13 @@ def check_images(splits: Sequence[Split], pool: ImagePool | None = None) -> Sect
     if pool is not None:
         header += ["In the pool", "Not in it"]
         text = f"The pool does not have the images of {count_of(len(all_absent), 'document')}"
+        lookalike = describe_lookalike(all_absent, pool.ids)
         why = (
             f"{_ids(all_absent)}. A matching model cannot learn from these documents. A tagger "
-            "only needs the images of the vokens."
+            f"only needs the images of the vokens.{lookalike}"
         )
         messages.append(
-            Message("info", text, why)
+            Message("warn" if lookalike else "info", text, why)
             if all_absent
             else Message("good", "The pool has the images of all documents")
         )
@@ -157,7 +158,11 @@ def _voken_messages(name: str, vokens: _Vokens, pool: ImagePool | None) -> list[
         messages.append(Message("fail", text, why))
     if vokens.not_given:
         text = f"{name}: {count_of(len(vokens.not_given), 'given image')} not in the pool"
-        why = f"{_ids(vokens.not_given)}. These documents are tagged without an image."
+        known = () if pool is None else pool.ids
+        why = (
+            f"{_ids(vokens.not_given)}. These documents are tagged without an image."
+            + describe_lookalike(vokens.not_given, known)
+        )
         messages.append(Message("warn", text, why))
     if 0 < vokens.bare < vokens.docs:
         text = f"{name}: {vokens.bare:,} of {count_of(vokens.docs, 'document')} without vokens"

@@ -100,6 +100,9 @@ def read_conll(paths: Sequence[Path], options: ConllOptions = ConllOptions()) ->
     every = [sentence for sentences in found.values() for sentence in sentences]
     _check_words([sentence.words for sentence in every], names)
     scheme = options.scheme or find_scheme([sentence.tags for sentence in every], names)
+    for tag in sorted({tag for sentence in every for tag in sentence.tags}):
+        if scheme != "IOBES" and tag[0] not in "OBI":
+            raise VokensError(f"{names}: {quote(tag)} is not a tag of {scheme}, but of IOBES.")
     _check_rename({_split(tag)[1] for sentence in every for tag in sentence.tags}, options, names)
 
     def convert(sentence: TaggedSentence) -> TaggedSentence:

@@ -29,6 +29,21 @@ MAX_SECONDS = 30.0
 BLOCK_BYTES = 512
 THUMBNAIL_SIDE = 96
 
+# What people have under the name of an image, by its first bytes.
+OTHER_FORMATS = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"<?xml": "XML or SVG",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+}
+BRANDS = {b"avi": "AVIF", b"he": "HEIC", b"mif1": "HEIF", b"msf1": "HEIF"}
+
 # Opening a named pipe would otherwise wait for a writer. Windows has neither.
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
@@ -120,7 +135,7 @@ def open_image(
     except ImageError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise ImageError("not a JPEG, PNG or WebP image") from error
+        raise ImageError(f"not a JPEG, PNG or WebP image{_describe(data)}") from error
     # Pillow's parsers can raise any error on a damaged file.
     except Exception as error:
         raise ImageError(f"damaged: {str(error) or type(error).__name__}") from error
@@ -141,6 +156,15 @@ def thumbnail(image: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:
     buffer = BytesIO()
     small.save(buffer, "WEBP", quality=75)
     return buffer.getvalue()
+
+
+def _describe(data: bytes) -> str:
+    """Say what else a file is, by its first bytes, or nothing."""
+    kinds = {kind for start, kind in OTHER_FORMATS.items() if data.startswith(start)}
+    # ISO base media files name their brand after the word "ftyp".
+    if data[4:8] == b"ftyp":
+        kinds = {kind for brand, kind in BRANDS.items() if data[8:12].startswith(brand)}
+    return f", but {kinds.pop()}: convert it" if kinds else ""
 
 
 class _TimedBytes(BytesIO):

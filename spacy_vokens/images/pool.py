@@ -24,7 +24,7 @@ import srsly
 from numpy.lib import format as npy
 
 from ..files import VokensError, check_fields, folder_written_aside, sha256_file
-from ..identity import EncoderId, PoolId, check_id, check_ids, hash_ids
+from ..identity import EncoderId, PoolId, check_id, check_ids, describe_lookalike, hash_ids
 
 VERSION = 1
 META_FILE = "meta.json"
@@ -324,7 +324,10 @@ class ImagePool:
         unknown = [id for id in ids if id not in self._rows]
         if unknown:
             names = ", ".join(map(repr, unknown[:5])) + (" …" if len(unknown) > 5 else "")
-            raise VokensError(f"{len(unknown)} image ids are not in the pool {self.path}: {names}")
+            raise VokensError(
+                f"{len(unknown)} image ids are not in the pool {self.path}: {names}."
+                + describe_lookalike(unknown, self.ids)
+            )
         return np.array([self._rows[id] for id in ids], dtype=np.int64)
 
     def thumbnail(self, id: str) -> bytes | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import NamedTuple
-from unicodedata import normalize
 
 from ..files import VokensError
-from ..identity import check_id, image_id_of
+from ..identity import caseless, check_id, image_id_of
 from .decode import EXTENSIONS
 from .pool import Reject
 
@@ -80,10 +79,11 @@ def scan_images(root: Path) -> tuple[list[FoundImage], list[Reject], int]:
                 reject(path, str(error))
             else:
                 image = FoundImage(id, path, status.st_size, status.st_mtime_ns)
-                # The Unicode standard's canonical caseless match.
-                caseless = normalize("NFD", normalize("NFD", id).casefold())
-                first = found.setdefault(caseless, image)
-                if first is not image:
-                    reason = f"its id {id!r} differs from that of {first.path} at most in case"
-                    reject(path, f"{reason} and Unicode form")
+                first = found.setdefault(caseless(id), image)
+                if first.id == id and first is not image:
+                    reason = f"its id is that of {first.path}, as the extension does not count"
+                    reject(path, f"{reason}: rename one of them")
+                elif first is not image:
+                    reason = f"its id {id!r} differs from that of {first.path} in case or Unicode"
+                    reject(path, f"{reason} form only: rename one of them")
     return sorted(found.values()), rejects, n_other

@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 
 from ..attributes import GIVEN, get_token_values
 from ..files import VokensError, array_from_bytes, array_to_bytes
-from ..identity import EncoderId, IndexMark, PoolId, check_ids
+from ..identity import EncoderId, IndexMark, PoolId, check_ids, describe_lookalike
 from ..images.pool import ImagePool
 
 logger = logging.getLogger(__name__)
@@ -83,11 +83,12 @@ class ImageFeatures:
             self._has_warned = True
             logger.warning(
                 "The tagger's pool lacks %d of the images given to a batch of %d documents, for "
-                "example %r. Their documents are tagged as if they had no image. This is reported "
-                "only once.",
+                "example %r. Their documents are tagged as if they had no image.%s This is "
+                "reported only once.",
                 len(unknown_given),
                 len(docs),
                 min(unknown_given),
+                describe_lookalike(unknown_given, self.ids),
             )
         known = np.array(rows, dtype=np.int64)
         used = np.unique(known[known >= 0])

@@ -22,7 +22,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..attributes import register_index, set_token_values
 from ..files import VokensError
-from ..identity import EncoderId
+from ..identity import EncoderId, describe_lookalike
 from ..images.pool import ImagePool
 from ..index import VokenImage, VokenIndex
 from ..models.frozen_tok2vec import enable_cache
@@ -261,18 +261,21 @@ class VokenRetriever(FilePipe):
         examples = list(get_examples())
         validate_examples(examples, "VokenRetriever.initialize")
         pairs = self.select_pairs(examples)
+        named = {eg.reference._.visual_image_id for eg in examples} - {None, *self._pool.ids}
+        lookalike = describe_lookalike(named, self._pool.ids)
         if not pairs:
             raise VokensError(
                 f"{self.name}: no training example names an image of pool {pool}. The id is read "
-                "from 'Doc._.visual_image_id' of the reference."
+                f"from 'Doc._.visual_image_id' of the reference.{lookalike}"
             )
         if len(pairs) < len(examples):
             logger.warning(
-                "%s: ignored %d of %d training pairs, because pool %s does not have their image.",
+                "%s: ignored %d of %d training pairs, because pool %s does not have their image.%s",
                 self.name,
                 len(examples) - len(pairs),
                 len(examples),
                 pool,
+                lookalike,
             )
         sample = [eg.predicted for eg in pairs[:10]]
         self.model.initialize(X=sample)

@@ -210,3 +210,10 @@ def test_a_record_is_judged_by_its_own_hash(filed):
     filed.records = [replace(record, sha256="0" * 64) for record in filed.records]
     section = check_files([Split("train", [make_doc("a", vokens=["good"])])], filed)
     assert texts(section.tables[0])[3] == ["Changed", "1"]
+
+
+def test_an_image_whose_name_differs_in_case_only_is_a_warning(pool):
+    docs = [make_doc("a cat", image_id=image_id) for image_id in ("Cat", "cow")]
+    (message,) = find(check_images([Split("train", docs)], pool), "warn")
+    assert "'Cat' and 'cat' differ in upper and lower case only" in message
+    assert find(check_images([Split("train", docs[1:])], pool), "info")

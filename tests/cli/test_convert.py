@@ -58,7 +58,9 @@ def test_other_schemes_and_columns(run, tmp_path):
     assert [(ent.text, ent.label_) for ent in doc.ents] == [("Anna Lee", "PER")]
     assert list(doc._.visual_raw_tags) == ["B-PER", "I-PER", "O"]
     result = run(tmp_path / "a.txt", out, *options, "--scheme", "iob1")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1
+    assert "'B-PER'" not in _plain(result)
+    assert "'E-PER' is not a tag of IOB1, but of IOBES" in _plain(result)
 
 
 def test_a_captions_table_becomes_a_corpus_for_every_split(run, captions_table, tmp_path):

@@ -65,10 +65,10 @@ def test_rejects(
     report = embed_images(images, tmp_path / "pool", encoder, EmbedOptions(max_rejects=0.6))
     reasons = rejects_of(report.pool)
     assert reasons == {
-        "01.png": "its id '01' differs from that of 01.jpg at most in case and Unicode form",
+        "01.png": "its id is that of 01.jpg, as the extension does not count: rename one of them",
         "cut.png": reasons["cut.png"],
         "empty.png": "empty file",
-        "gif.png": "not a JPEG, PNG or WebP image",
+        "gif.png": "not a JPEG, PNG or WebP image, but GIF: convert it",
         "link.png": "a link that leads out of the folder",
         "linked": "a linked folder",
         "new\nline.png": r"'new\nline' holds control characters, or is not valid Unicode",

@@ -318,6 +318,20 @@ def test_the_first_voken_does_not_depend_on_how_many_are_asked_for(
     assert set(found.pop()) <= {"a", "b", "f"}
 
 
+def test_images_whose_names_differ_in_case_only_are_named(
+    retriever_config: dict, pool: ImagePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    nlp = spacy.blank(LANG)
+    nlp.add_pipe("voken_retriever", config=retriever_config)
+    nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(pool.path)}
+    with pytest.raises(ValueError, match="'Cat' and 'cat' differ in upper and lower case only"):
+        nlp.initialize(lambda: [caption(nlp, "a cat", "Cat")])
+    nlp.initialize(lambda: [caption(nlp, "a cat", "Cat"), caption(nlp, "a dog", "dog")])
+    (message,) = caplog.messages
+    assert "ignored 1 of 2 training pairs" in message
+    assert "'Cat' and 'cat' differ" in message
+
+
 def test_other_scores_are_left_alone() -> None:
     """A pipeline that sources the component would else report 0 for what it did not measure."""
     nlp = spacy.blank(LANG)
