@@ -36,7 +36,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
 @pytest.fixture(scope="module")
 def posts() -> dict[str, list[TaggedSentence]]:
-    return {part: list(read_conll(QUICKSTART / f"{part}.txt")) for part in PARTS}
+    paths = {part: QUICKSTART / f"{part}.txt" for part in PARTS}
+    read = read_conll(list(paths.values())).sentences
+    return {part: read[path] for part, path in paths.items()}
 
 
 @pytest.fixture(scope="module")

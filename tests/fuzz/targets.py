@@ -67,7 +67,7 @@ def conll(data: bytes) -> None:
     path = _scratch() / "a.txt"
     path.write_bytes(data)
     vocab = Vocab()
-    for sentence in read_conll(path):
+    for sentence in read_conll([path]).sentences[path]:
         doc = tagged_doc(sentence, vocab)
         assert tuple(token.text for token in doc) == sentence.words
 

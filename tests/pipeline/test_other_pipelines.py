@@ -182,13 +182,6 @@ def test_both_learn_in_one_step(
     assert {name for name in after if before[name] != after[name]} == {*before} - {*frozen}
 
 
-def test_training_with_a_sourced_retriever_says_to_freeze_it(
-    vokener: Language, tagged_examples: Tagged
-) -> None:
-    with pytest.raises(ValueError, match=r"voken_retriever has no pool .* freeze it"):
-        vokener.update(tagged_examples(vokener))
-
-
 @pytest.mark.parametrize("upstream", ["*", "transformer"])
 def test_a_renamed_transformer_is_heard_as_by_spacys_own_listeners(
     text_encoder: str, make_tagger: Callable[..., Language], upstream: str

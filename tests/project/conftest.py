@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROJECT_FILES = ("project.yml", "configs", "assets/check_assets.py", "assets/meta")
+PROJECT_FILES = (
+    "project.yml",
+    "configs",
+    "assets/profile.py",
+    "assets/profiles",
+    "assets/spacy_commands.py",
+    "assets/wheel.py",
+    "assets/meta",
+)
 TIMEOUT_S = 1800
 
 

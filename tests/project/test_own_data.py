@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+import srsly
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
@@ -42,7 +43,17 @@ def chinese(copy_project: Callable[[], Path]) -> Path:
     encoder = project / "my_encoder"
     encoder.mkdir()
     save_bert(encoder, characters(), hidden=128, length=128)
-    variables = {
+    profiles = project / "assets" / "profiles"
+    settings = {
+        "name": "mine",
+        # Texts that a shell would take apart, and a folder with a blank.
+        "title": 'What\'s this? – "mine"',
+        "source": "O'Neil's camera",
+        "license": "CC0",
+        "images": "my images",
+        "captions": "my_captions.tsv",
+        "ner": "my_conll",
+        "version": "1.10",
         "lang": "zh",
         "text_encoder": "my_encoder",
         "vokenizer_steps": 20,
@@ -50,8 +61,9 @@ def chinese(copy_project: Callable[[], Path]) -> Path:
         "tagger_steps": 120,
         "tagger_eval": 40,
     }
-    arguments = [word for name, value in variables.items() for word in (f"--vars.{name}", value)]
-    run_project(project, *readme_arguments(), *map(str, arguments))
+    srsly.write_yaml(profiles / "mine.yml", settings)
+    (project / "my_images").rename(project / "my images")
+    run_project(project, *readme_arguments())
     return project
 
 
@@ -99,6 +111,10 @@ def test_scores_and_page_are_there(chinese: Path) -> None:
     report = json.loads((chinese / "metrics/mine/GatedFusion.json").read_text("utf-8"))
     assert set(report["ents_per_type"]) == set(NAMES)
     page = (chinese / "pages/mine.html").read_text("utf-8")
+    assert "What&#x27;s this? – &quot;mine&quot;" in page
+    assert "O'Neil's camera" in (chinese / "pool/mine/images.jsonl").read_text("utf-8")
+    (wheel,) = (chinese / "packages/mine").glob("*/dist/*.whl")
+    assert wheel.name == "zh_mine-1.10-py3-none-any.whl"
     assert '<figure lang="zh"' in page
     shown = set(re.findall(r'class="word" title="(.*?)"', page))
     assert shown

@@ -13,10 +13,11 @@ import shutil
 import string
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import spacy
+import srsly
 import torch
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
@@ -41,6 +42,10 @@ pytestmark = [
 ]
 
 
+# A folder of data, settings of the profile, and variables of the environment.
+StandIns = tuple[Path, dict[str, Any], dict[str, str]]
+
+
 class Paper(NamedTuple):
     """A project in which the profile ran, and how to run it again with other variables."""
 
@@ -50,8 +55,8 @@ class Paper(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, str]]:
-    """Variables and environment that lead to the stand-ins and to the reduced data."""
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> StandIns:
+    """The reduced data, and settings and environment that lead to the stand-ins."""
     folder = tmp_path_factory.mktemp("stand-ins")
     bert = folder / "bert"
     bert.mkdir()
@@ -64,16 +69,15 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict
     torch.manual_seed(0)
     torch.save(resnet152(zero_init_residual=True).state_dict(), weights)
     write_reduced_data(folder / "data" / "twitter2017")
-    variables = {
-        "data_dir": folder / "data",
-        "paper_text_encoder": bert,
-        "paper_vokenizer_steps": 40,
-        "paper_vokenizer_eval": 20,
-        "paper_tagger_steps": 8,
-        "paper_tagger_eval": 4,
+    settings = {
+        "text_encoder": str(bert),
+        "vokenizer_steps": 40,
+        "vokenizer_eval": 20,
+        "tagger_steps": 8,
+        "tagger_eval": 4,
+        "tagger_warmup": 4,
     }
-    arguments = [word for name, value in variables.items() for word in (f"--vars.{name}", value)]
-    return [*map(str, arguments)], {"TORCH_HOME": str(folder / "torch")}
+    return folder / "data", settings, {"TORCH_HOME": str(folder / "torch")}
 
 
 def write_reduced_data(folder: Path) -> None:
@@ -91,12 +95,13 @@ def write_reduced_data(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def paper(copy_project: Callable[[], Path], stand_ins: tuple[list[str], dict[str, str]]) -> Paper:
-    variables, environment = stand_ins
+def paper(copy_project: Callable[[], Path], stand_ins: StandIns) -> Paper:
+    data, settings, environment = stand_ins
     project = copy_project()
+    profile = project / "assets" / "profiles" / "paper.yml"
+    srsly.write_yaml(profile, srsly.read_yaml(profile) | settings)
     # The checksums are the whole files'; `check-assets` holds the reduced ones to theirs.
     config = (project / "project.yml").read_text(encoding="utf-8")
-    data = Path(variables[variables.index("--vars.data_dir") + 1])
     for part in PARTS:
         config, n_replaced = re.subn(
             rf'(twitter2017/{part}\.txt"\n +url: .*\n +checksum: )"\w+"',
@@ -107,7 +112,8 @@ def paper(copy_project: Callable[[], Path], stand_ins: tuple[list[str], dict[str
     (project / "project.yml").write_text(config, encoding="utf-8")
 
     def run(*more: str, project: Path = project) -> str:
-        return run_project(project, "paper", ".", *variables, *more, **environment)
+        arguments = ("paper", ".", "--vars.data_dir", str(data), *more)
+        return run_project(project, *arguments, **environment)
 
     return Paper(project, run, run())
 
@@ -145,7 +151,7 @@ def assert_finished(project: Path, wheel: str) -> None:
     assert (project / wheel).is_file()
 
 
-WHEEL = "packages/en_vokener_paper-0.1.0/dist/en_vokener_paper-0.1.0-py3-none-any.whl"
+WHEEL = "packages/paper/en_vokener_paper-0.1.0/dist/en_vokener_paper-0.1.0-py3-none-any.whl"
 
 
 def test_retrieved(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,8 @@ def test_bio_tags_read_tokens():
     ("name", "strict", "lenient"), [("twitter2015", 5072, 5207), ("twitter2017", 1351, 1351)]
 )
 def test_mentions_of_the_tweets(name, strict, lenient):
-    gold = [list(sentence.tags) for sentence in read_conll(DATA / name / "test.txt")]
+    path = DATA / name / "test.txt"
+    gold = [list(sentence.tags) for sentence in read_conll([path]).sentences[path]]
     predicted = [repair_bio(tags) for tags in gold]
     ours = score_tags(gold, predicted)
     assert counts(ours["strict"].overall) == (strict, lenient - strict, 0)
