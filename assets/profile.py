@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import srsly
 import typer
@@ -251,7 +251,7 @@ def step_values(profile: Profile, commands: list[dict[str, Any]]) -> Iterator[tu
         yield command["name"], {"values": values, "sha256": {n: hashes[n] for n in inputs}}
 
 
-def main(name: str, data_dir: str = "data") -> None:
+def main(name: str, data_dir: Annotated[str, typer.Argument()] = "data") -> None:
     """Check a profile and the files that it names, and write the values of its steps."""
     project = load_project_config(Path.cwd(), interpolate=False)
     try:

@@ -1,12 +1,18 @@
-"""Run cells in processes of their own, several at a time."""
+"""Run cells in processes of their own, several at a time.
+
+Importing PyTorch and transformers takes as long as a small cell. If the system can fork, one
+process imports them, and each cell is forked from it.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -48,11 +54,13 @@ def run_in_processes(
         The cells that failed, sorted by name.
     """
     failures = []
+    context = _make_context()
     with (
+        one_thread_each(),
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(cells), unit=" cells", disable=None) as bar,
     ):
-        futures = [pool.submit(_run_process, cell, output, work, gpu_id) for cell in cells]
+        futures = [pool.submit(_run_process, context, cell, output, work, gpu_id) for cell in cells]
         try:
             for future in as_completed(futures):
                 bar.update()
@@ -66,20 +74,50 @@ def run_in_processes(
     return sorted(failures)
 
 
-def _run_process(cell: Cell, output: Path, work: Path, gpu_id: int) -> Failure | None:
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let processes that are started in the block compute with one thread each."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _make_context() -> ForkServerContext | SpawnContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["research.run_cell"])
+    return context
+
+
+def _run_process(
+    context: ForkServerContext | SpawnContext, cell: Cell, output: Path, work: Path, gpu_id: int
+) -> Failure | None:
     log = work / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "research.run_cell", str(output / GRID_FILE)]
-    command += [cell.name, str(output), str(work / cell.name), str(gpu_id)]
-    with log.open("w", encoding="utf-8") as file:
-        result = subprocess.run(
-            command,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, "1"),
-        )
-    if result.returncode == 0:
+    arguments = (log, output / GRID_FILE, cell.name, output, work / cell.name, gpu_id)
+    process = context.Process(target=_run_cell, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode == 0:
         return None
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     last_line = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
     return Failure(cell.name, log, last_line)
+
+
+def _run_cell(log: Path, grid: Path, name: str, output: Path, work: Path, gpu_id: int) -> None:
+    """Run a cell, with all that Python and its libraries print in a file."""
+    with log.open("w", encoding="utf-8") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    from .run_cell import main
+
+    main(grid, name, output, work, gpu_id)

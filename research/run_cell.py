@@ -1,7 +1,4 @@
-"""Run one cell of a grid: prepare its images, train the tagger, tag and score.
-
-`python -m research.run_cell GRID CELL OUTPUT WORK GPU_ID` runs one in its own process.
-"""
+"""Run one cell of a grid: prepare its images, train the tagger, tag and score."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -172,22 +168,16 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def main(grid_file: str, name: str, output: str, work: str, gpu_id: str) -> None:
+def main(grid_file: Path, name: str, output: Path, work: Path, gpu_id: int) -> None:
     """Run the cell with this name, save its result, and remove the folder `work`."""
-    grid = read_grid(Path(grid_file))
+    grid = read_grid(grid_file)
     (cell,) = (cell for cell in grid_cells(grid) if cell.name == name)
-    gold = load_gold(gold_path(Path(output), cell.dataset, grid.split))
-    scratch = Path(work)
-    with sole_writer(scratch):
+    gold = load_gold(gold_path(output, cell.dataset, grid.split))
+    with sole_writer(work):
         # A killed run leaves its files behind.
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
         try:
-            run = run_cell(grid, cell, gold, scratch, int(gpu_id))
-            save_json(run, run_path(Path(output), name))
+            save_json(run_cell(grid, cell, gold, work, gpu_id), run_path(output, name))
         finally:
-            shutil.rmtree(scratch)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+            shutil.rmtree(work)

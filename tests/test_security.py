@@ -85,12 +85,11 @@ def test_dangers_are_found(source: str) -> None:
     assert list(find_dangers(ast.parse(source)))
 
 
-# The app runs Streamlit, and research runs its cells and git, without a shell.
+# The app runs Streamlit, and research runs git, without a shell.
 # A plan of research is written by the person who runs it, and srsly's YAML creates no objects.
 STATED = {
     "spacy_vokens/cli/serve.py": {"subprocess"},
     "research/grid.py": {"srsly.read_yaml"},
-    "research/processes.py": {"subprocess"},
     "research/run_cell.py": {"subprocess"},
 }
 

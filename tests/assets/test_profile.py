@@ -116,10 +116,12 @@ def test_each_step_gets_its_values_whole(project: Path, commands: ModuleType) ->
         *("embed-images", "my images", "--source", SOURCE, "--thumbnails")
     ]
     write(project, rename={"OTHER": "MISC", "A": "B"}, thumbnails=False)
-    assert prepare(project).returncode == 0
+    (project / "data").rename(project / "other data")
+    result = prepare(project, "other data")
+    assert result.returncode == 0, result.stdout + result.stderr
     values = srsly.read_json(steps / "convert.json")["values"]
     assert commands.fill_in(["{ner}", "{rename}"], values) == [
-        *("data/my posts", "--rename", "OTHER=MISC", "--rename", "A=B")
+        *("other data/my posts", "--rename", "OTHER=MISC", "--rename", "A=B")
     ]
     assert srsly.read_json(steps / "embed.json")["values"]["thumbnails"] == "no-thumbnails"
 

@@ -23,6 +23,7 @@ import srsly
 import torch
 from typer.testing import CliRunner, Result
 
+from research import processes
 from research.__main__ import app
 from research.grid import IMAGES, Cell, grid_cells, read_grid
 from research.hashes import hash_config, hash_data
@@ -225,16 +226,15 @@ def test_every_cell_gets_the_gpu(
 ) -> None:
     started = []
 
-    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
-        started.append(command[-1])
-        return subprocess.CompletedProcess(command, 0)
+    def run(context: object, cell: Cell, output: Path, work: Path, gpu_id: int) -> None:
+        started.append(gpu_id)
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(subprocess, "run", run)
-    for gpu_id in ("1", "-1"):
+    monkeypatch.setattr(processes, "_run_process", run)
+    for gpu_id in (1, -1):
         options = ("--gpu-id", gpu_id, "--work", tmp_path / "work", "--cells", PATTERN)
-        assert invoke(finished.grid, tmp_path / gpu_id, *options).exit_code == 0
-    assert started == ["1"] * len(WORKING) + ["-1"] * len(WORKING)
+        assert invoke(finished.grid, tmp_path / str(gpu_id), *options).exit_code == 0
+    assert started == [1] * len(WORKING) + [-1] * len(WORKING)
 
 
 @pytest.mark.parametrize("field", ["config_sha256", "data_sha256", "split"])
