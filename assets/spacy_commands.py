@@ -3,7 +3,7 @@
     python assets/spacy_commands.py [--values FILE] vokens calibrate … then vokens shrink …
 
 The words between two `then` are a command as it follows `python -m spacy`. In them, `{name}` stands
-for a value of the file that assets/profile.py wrote for the step. It stays one word, whatever
+for a value of the file that assets/check_profile.py wrote for the step. It stays one word, whatever
 blanks and quotes it has. The first command that fails ends the run with its status.
 """
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT_FILES = (
     "project.yml",
     "configs",
-    "assets/profile.py",
+    "assets/check_profile.py",
     "assets/profiles",
     "assets/spacy_commands.py",
     "assets/wheel.py",

@@ -1,6 +1,6 @@
 """Check a profile and the files that it names, and write the values that each step reads.
 
-    python assets/profile.py PROFILE DATA_DIR
+    python assets/check_profile.py PROFILE DATA_DIR
 
 A profile is a file in assets/profiles: names, texts and settings, which no shell takes apart. The
 scripts in project.yml hold them as `{name}`. Each step gets the values of its own scripts in

@@ -56,7 +56,7 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def profile() -> ModuleType:
-    return load("profile")
+    return load("check_profile")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def write(project: Path, **values: object) -> Path:
 def prepare(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the step as `spacy project run` does."""
     return subprocess.run(
-        [sys.executable, ASSETS / "profile.py", "mine", *arguments],
+        [sys.executable, ASSETS / "check_profile.py", "mine", *arguments],
         cwd=project,
         capture_output=True,
         text=True,
@@ -216,7 +216,7 @@ def test_files_that_are_missing_or_wrong_are_named(project: Path) -> None:
 def test_a_variable_that_the_project_does_not_have_is_refused(project: Path) -> None:
     """weasel ignores it. It is in the command line of a process above."""
     script = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:4]).returncode)"
-    command = [sys.executable, "-c", script, sys.executable, str(ASSETS / "profile.py"), "mine"]
+    command = [sys.executable, "-c", script, sys.executable, str(ASSETS / "check_profile.py"), "mine"]
     for variable, status in (("--vars.profile", 0), ("--vars.titel", 1)):
         result = subprocess.run(
             [*command, variable, "x"], cwd=project, capture_output=True, text=True, check=False
