@@ -216,7 +216,8 @@ def test_files_that_are_missing_or_wrong_are_named(project: Path) -> None:
 def test_a_variable_that_the_project_does_not_have_is_refused(project: Path) -> None:
     """weasel ignores it. It is in the command line of a process above."""
     script = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:4]).returncode)"
-    command = [sys.executable, "-c", script, sys.executable, str(ASSETS / "check_profile.py"), "mine"]
+    check = [sys.executable, str(ASSETS / "check_profile.py"), "mine"]
+    command = [sys.executable, "-c", script, *check]
     for variable, status in (("--vars.profile", 0), ("--vars.titel", 1)):
         result = subprocess.run(
             [*command, variable, "x"], cwd=project, capture_output=True, text=True, check=False
