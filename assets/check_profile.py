@@ -65,6 +65,7 @@ class Profile:
         tagger_steps: Number of batches that the tagger is trained on.
         tagger_eval: Number of batches between its evaluations.
         tagger_warmup: Number of batches until the tagger's learning rate is highest.
+        captions_options: Words for `convert`: tagged text in the place of captions has tokens.
     """
 
     name: str
@@ -87,6 +88,11 @@ class Profile:
     tagger_steps: int = 140
     tagger_eval: int = 35
     tagger_warmup: int = 20
+    captions_options: list[str] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not Path(self.captions).is_dir():
+            self.captions_options.extend(["--lang", self.lang])
 
 
 def load_profile(path: Path, data_dir: str = "data") -> Profile:
@@ -110,7 +116,7 @@ def load_profile(path: Path, data_dir: str = "data") -> Profile:
         raise ProfileError(f"{path} is not a YAML file: {error}") from error
     if not isinstance(values, dict):
         raise ProfileError(f"{path} must hold lines of NAME: VALUE.")
-    known = {each.name: each for each in fields(Profile)}
+    known = {each.name: each for each in fields(Profile) if each.init}
     for name, value in values.items():
         if name not in known:
             close = get_close_matches(str(name), known, n=1)
@@ -169,11 +175,11 @@ def _check_package(path: Path, profile: Profile) -> None:
         version = str(Version(profile.version))
     except InvalidVersion:
         raise ProfileError(
-            f"{path}: version {profile.version!r} is none that pip knows. Write it like 0.1.0."
+            f"{path}: version {profile.version!r} is not a valid version. Write it like 0.1.0."
         ) from None
     if version != profile.version:
         raise ProfileError(
-            f"{path}: pip writes the version {profile.version!r} as {version!r}. Write it so too."
+            f"{path}: pip writes the version {profile.version!r} as {version!r}. Write that."
         )
 
 
@@ -200,7 +206,8 @@ def find_problems(profile: Profile, root: Path = Path()) -> list[str]:
 
 def unknown_variables(words: list[str], known: set[str]) -> list[str]:
     """Find the variables in a command line that project.yml does not have."""
-    names = (word.removeprefix("--vars.").partition("=")[0] for word in words if "--vars." in word)
+    given = (word for word in words if word.startswith("--vars."))
+    names = (word.removeprefix("--vars.").partition("=")[0] for word in given)
     return [name for name in names if name not in known]
 
 
@@ -230,6 +237,8 @@ def as_words(name: str, value: Any) -> str | list[str]:
     """Return what stands in a script in the place of `{name}`: a text, or several words."""
     if isinstance(value, bool):
         return name if value else f"no-{name}"
+    if isinstance(value, list):
+        return value
     if isinstance(value, dict):
         return [word for pair in value.items() for word in (f"--{name}", "=".join(pair))]
     return str(value)
@@ -291,7 +300,8 @@ def _parent_words() -> list[str]:
     while process > 1:
         folder = Path("/proc") / str(process)
         try:
-            words += (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            line = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            words += line if {"project", "run"} <= {*line} else []
             status = (folder / "stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             break

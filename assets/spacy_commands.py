@@ -34,6 +34,8 @@ def split_commands(words: Iterable[str]) -> Iterator[list[str]]:
 def fill_in(command: Iterable[str], values: Mapping[str, str | list[str]]) -> list[str]:
     """Put values in the place of `{name}`. A word that is a list's name alone becomes its words."""
     filled: list[str] = []
+    if unknown := {name for word in command for name in PLACEHOLDER.findall(word)} - {*values}:
+        raise SystemExit(f"No value for {', '.join(sorted(unknown))}: run 'check-assets' again.")
     for word in command:
         value = values.get(word[1:-1]) if PLACEHOLDER.fullmatch(word) else None
         if isinstance(value, list):

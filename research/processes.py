@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
+from threading import Lock
 
 from tqdm import tqdm
 
 from .grid import Cell
 from .results import GRID_FILE
 
+_LOCK = Lock()
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -102,10 +105,15 @@ def _run_process(
 ) -> Failure | None:
     log = work / f"{cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
     arguments = (log, output / GRID_FILE, cell.name, output, work / cell.name, gpu_id)
     process = context.Process(target=_run_cell, args=arguments)
-    process.start()
-    process.join()
+    # Starting a process also asks after the others, whose status can be read only once.
+    with _LOCK:
+        process.start()
+    wait([process.sentinel])
+    with _LOCK:
+        process.join()
     if process.exitcode == 0:
         return None
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")

@@ -153,7 +153,7 @@ def clear_values(doc: Doc, *names: str) -> None:
     data: dict[Any, Any] = doc.user_data
     # `user_data` may hold arbitrary keys set by other code.
     for key in [key for key in data if isinstance(key, tuple) and key[:1] == ("._.",)]:
-        if key[1] in names:
+        if key[1:2] and key[1] in names:
             del data[key]
 
 

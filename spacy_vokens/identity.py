@@ -192,9 +192,9 @@ def describe_lookalike(unknown: Iterable[str], known: Iterable[str]) -> str:
         return ""
     one, other = found
     same_letters = normalize("NFC", one) == normalize("NFC", other)
-    what = "in their Unicode form" if same_letters else "in upper and lower case"
+    what = "in their Unicode form" if same_letters else "in case"
     shown = (ascii(id) if same_letters else repr(id) for id in found)
-    return f" {' and '.join(shown)} differ {what} only: write them in one way."
+    return f" {' and '.join(shown)} differ only {what}: write both the same way."
 
 
 def check_ids(ids: Sequence[str]) -> None:

@@ -24,8 +24,8 @@ from .images.pool import ImagePool, ImageRecord, records_from_bytes, records_to_
 # How many more candidates than asked for are compared. FAISS rounds scores differently depending on
 # the number of queries, so that the last places of its answer may not be the best ones.
 EXTRA_CANDIDATES = 4
-# Queries that are searched at once.
-BLOCK_SIZE = 4096
+# Numbers that the candidates of the queries that are searched at once may have.
+BLOCK_NUMBERS = 1 << 24
 # They all install the module `faiss`.
 FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-cuda")
 
@@ -222,8 +222,10 @@ class VokenIndex:
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         valid = np.flatnonzero(~np.isnan(queries).any(axis=1))
         n_found = min(k, len(self.keys))
-        for start in range(0, len(valid) if n_found else 0, BLOCK_SIZE):
-            block = valid[start : start + BLOCK_SIZE]
+        per_candidate = max(width, min(k, int(self._groups.sizes.max(initial=1))))
+        size = max(1, BLOCK_NUMBERS // ((k + EXTRA_CANDIDATES) * per_candidate))
+        for start in range(0, len(valid) if n_found else 0, size):
+            block = valid[start : start + size]
             asked = np.ascontiguousarray(queries[block], dtype=np.float32)
             scores[block, :n_found], rows[block, :n_found] = self._search(asked, n_found)
         # Row -1 is the last entry, None.

@@ -57,8 +57,8 @@ def read_captions(path: Path, *, max_captions: int | None = None) -> Iterator[Ca
     rows = _read_rows(path)
     _, header = next(rows, (1, []))
     if tuple(header) != HEADER:
-        expected = ("," if path.suffix == ".csv" else "<TAB>").join(HEADER)
-        found = quote("\t".join(header))
+        expected = _delimiter(path).replace("\t", "<TAB>").join(HEADER)
+        found = quote(_delimiter(path).join(header))
         raise VokensError(f"{path}, line 1: expected the header {expected}, found {found}.")
     for number, row in rows:
         if not any(field.strip() for field in row):
@@ -73,26 +73,48 @@ def read_captions(path: Path, *, max_captions: int | None = None) -> Iterator[Ca
 
 def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a table, with the line that each of them begins in."""
-    delimiter = "," if path.suffix == ".csv" else "\t"
     try:
-        rows = _read_csv(csv.reader(_lines(path), delimiter=delimiter, strict=True))
-        for number, row in rows:
-            if any("\n" in field and delimiter in field for field in row):
-                raise csv.Error(f"line {number}: a quoted field spans several rows")
+        if _has_csv_quotes(path):
+            yield from _read_csv(csv.reader(_lines(path), delimiter=_delimiter(path), strict=True))
+        else:
+            yield from _read_csv(_plain_reader(path))
     except csv.Error as error:
-        plain = csv.reader(_lines(path), delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        raise VokensError(
+            f"{path}, {error}. A field that begins with a double quote is quoted as csv and pandas "
+            'do it: "Stop" is written as """Stop""".'
+        ) from error
+
+
+def _has_csv_quotes(path: Path) -> bool:
+    """Find out whether quotes at the beginning of fields are csv's.
+
+    In a table with tabs, they may also be plain characters.
+    """
+    if _delimiter(path) == ",":
+        return True
+    try:
+        rows = _read_csv(csv.reader(_lines(path), delimiter="\t", strict=True))
+        for number, row in rows:
+            if any("\n" in field and "\t" in field for field in row):
+                raise csv.Error(f"line {number}: a quoted field has several columns")
+    except csv.Error as error:
         quoted = re.compile('"[^"]*(""[^"]*)+"')
-        for number, row in _read_csv(plain):
+        for number, row in _read_csv(_plain_reader(path)):
             if any(map(quoted.fullmatch, row)):
-                raise VokensError(
-                    f"{path}, line {number}: this field is quoted as csv does it, but others are "
-                    f"not ({error}). Quote all fields that begin with a double quote, as pandas "
-                    'does: "Stop" is written as """Stop""".'
+                raise csv.Error(
+                    f"line {number}: this field is quoted as csv does it, but others are not "
+                    f"({error})"
                 ) from error
-        reader = csv.reader(_lines(path), delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
-    yield from _read_csv(reader)
+        return False
+    return True
+
+
+def _delimiter(path: Path) -> str:
+    return "," if path.suffix == ".csv" else "\t"
+
+
+def _plain_reader(path: Path) -> Any:
+    return csv.reader(_lines(path), delimiter=_delimiter(path), quoting=csv.QUOTE_NONE)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -113,10 +135,9 @@ def _read_csv(reader: Any) -> Iterator[tuple[int, list[str]]]:
 def _parse_row(row: list[str], path: Path, number: int) -> Caption:
     columns = [column.strip() for column in row]
     if len(columns) != len(HEADER) or not all(columns):
-        found = quote("\t".join(row))
-        raise VokensError(
-            f"{path}, line {number}: expected 'image<TAB>split<TAB>caption', found {found}."
-        )
+        expected = _delimiter(path).replace("\t", "<TAB>").join(HEADER)
+        found = quote(_delimiter(path).join(row))
+        raise VokensError(f"{path}, line {number}: expected '{expected}', found {found}.")
     caption = Caption(*columns)
     if not re.fullmatch(r"[\w-]+", caption.split):
         raise VokensError(

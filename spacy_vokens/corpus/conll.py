@@ -18,6 +18,8 @@ IMAGE_ID_PREFIX = "IMGID:"
 Scheme = Literal["IOB2", "IOB1", "IOBES"]
 # How the tags of other schemes begin or continue an entity, and which of them end it.
 _BEGINS, _CONTINUES, _ENDS = "BSU", "IMEL", "ESLU"
+# A word and its tag, which is no comment although the word may be a hashtag.
+_TAGGED = re.compile(r"[^\t ]+(\t| +)(O|[BIESLUM]-\S+)")
 # Sentences of at least this length show whether a column counts the words.
 MIN_COUNTED = 3
 
@@ -30,7 +32,8 @@ class ConllOptions:
         word_column: The column of the words, counted from 1.
         tag_column: The column of the tags; the last one if None.
         header: Whether the first line names the columns.
-        comment: Lines that begin with this are skipped; None skips none.
+        comment: Lines that begin with this are skipped, unless they are a word and a tag, which is
+            an error; None skips none.
         scheme: How the tags mark the beginning of an entity; found out if None.
         rename: Entity types to rename, for instance {"OTHER": "MISC"}.
         merge: Whether types may be renamed to a type that the files already have.
@@ -51,7 +54,7 @@ class TaggedSentence:
 
     Attributes:
         words: The tokens, as written in the file.
-        tags: One tag per token, as written in the file (they may be ill-formed).
+        tags: One tag per token; BIO tags may be ill-formed.
         image_id: The text after `IMGID:`, or None.
     """
 
@@ -179,6 +182,11 @@ def _read_file(path: Path, options: ConllOptions) -> Iterator[TaggedSentence]:
         if options.header and number == 1:
             continue
         if options.comment and line.startswith(options.comment):
+            if _TAGGED.fullmatch(line):
+                raise VokensError(
+                    f"{path}, line {number}: {quote(line)} begins with {options.comment!r} but has "
+                    "a word and a tag. Give --comment more of what comments begin with."
+                )
             continue
         starts_image = line.startswith(IMAGE_ID_PREFIX)
         if not line.strip(" \t") or starts_image or line.startswith("-DOCSTART-"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -125,10 +124,11 @@ def _convert_conll(
         paths = {path: output_path / f"{path.stem}.spacy" for path in files}
         if not paths:
             raise VokensError(f"{input_path} holds no .txt or .conll files.")
-        for path, other in pairwise(files):
-            if path.stem == other.stem:
+        by_stem: dict[str, Path] = {}
+        for path in files:
+            if (other := by_stem.setdefault(path.stem, path)) is not path:
                 raise VokensError(
-                    f"{path} and {other} would both become {paths[path]}: rename one of them."
+                    f"{other} and {path} would both become {paths[path]}: rename one of them."
                 )
     elif output_path.suffix == ".spacy":
         paths = {input_path: output_path}
@@ -163,7 +163,7 @@ def tagged_doc(sentence: TaggedSentence, vocab: Vocab) -> Doc:
     """Make a document of a sentence's words, joined by spaces, and its entities.
 
     A document's entities must be well-formed, so an `I-` tag that continues nothing begins an
-    entity. `Doc._.visual_raw_tags` keeps the tags as they are in the file, and
+    entity. `Doc._.visual_raw_tags` keeps the BIO tags before this repair, and
     `Doc._.visual_image_id` the image's id. Words keep the white space inside them.
 
     Args:

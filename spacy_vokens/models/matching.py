@@ -1,7 +1,7 @@
 """The cross-modal matching model as one Thinc model: documents in, query vectors out.
 
 The text encoder has no vector, only zeros, for a token without word pieces. Such a token has no
-query either: its place holds NaN.
+query either, nor has white space: their places hold NaN.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def build_cross_modal_matching_v1(
     """Build `spacy-vokens.CrossModalMatching.v1`, the model of `voken_retriever`.
 
     It gives every token its query vector: an array (n_tokens, width) per document, with NaN for
-    tokens that the text encoder has no vector for. `build_towers` adds the towers once the
-    encoders' widths are known.
+    white space and for tokens that the text encoder has no vector for. `build_towers` adds the
+    towers once the encoders' widths are known.
 
     Args:
         tok2vec: The text encoder, frozen or not.
@@ -121,7 +121,9 @@ def _forward(
     # An empty document's vectors have no width, so they cannot be concatenated.
     flat = ops.xp.concatenate([v for v in vectors if len(v)])
     queries, backprop_queries = model.get_ref("text_tower")(flat, is_train)
-    queries = ops.xp.where(flat.any(axis=1, keepdims=True), queries, ops.xp.float32(np.nan))
+    is_word: Any = np.concatenate([doc.to_array("IS_SPACE") == 0 for doc in docs])
+    counts = flat.any(axis=1) & ops.asarray(is_word)
+    queries = ops.xp.where(counts[:, None], queries, ops.xp.float32(np.nan))
 
     def backprop(d_queries: list[Floats2d]) -> list[Doc]:
         d_flat = backprop_queries(ops.xp.concatenate(d_queries))

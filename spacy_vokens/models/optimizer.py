@@ -112,7 +112,8 @@ def resolve_optimizer(nlp: Language) -> Language:
     """Put values in the place of the references in a pipeline's optimizer.
 
     `nlp.create_optimizer`, `nlp.resume_training` and spaCy's `debug` commands read its block alone,
-    in which a reference such as `${training.max_steps}` leads nowhere.
+    in which a reference such as `${training.max_steps}` leads nowhere. The saved config has the
+    values too: to train with it for another number of steps, also set `total_steps`.
 
     Args:
         nlp: The pipeline.

@@ -7,14 +7,13 @@ all its pieces gets a vector of zeros.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 from unicodedata import normalize
-from weakref import ref
 
 import numpy as np
 from spacy.tokens import Doc, Span
-from spacy.util import minibatch
 from spacy_transformers.layers.hf_shim import HFShim
 
 from ..files import VokensError
@@ -23,8 +22,8 @@ from ..files import VokensError
 DEFAULT_LIMIT, DEFAULT_SPECIAL = 512, 8
 # For a tokenizer without a limit, transformers sets one far above this.
 UNBOUNDED = 1_000_000
-# Texts that are tokenized at once. They are padded to the longest of them.
-BATCH_SIZE = 256
+# Characters that are tokenized at once, with the padding of each text to the longest one.
+MAX_PADDED = 1 << 17
 
 
 class PieceSpans:
@@ -54,7 +53,7 @@ class PieceSpans:
             )
         self.window = window
         self.stride = stride
-        self._shim: ref[HFShim] | None = None
+        self._shim: HFShim | None = None
 
     def fit(self, shim: HFShim) -> None:
         """Let the tokenizer of a transformer count the pieces.
@@ -62,14 +61,7 @@ class PieceSpans:
         Args:
             shim: The shim of the transformer. It may get its tokenizer later.
         """
-        self._shim = ref(shim)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> PieceSpans:
-        # Thinc copies the attributes of a model. The copy has the same tokenizer.
-        return self
-
-    def __reduce__(self) -> tuple[type[PieceSpans], tuple[int, int]]:
-        return PieceSpans, (self.window, self.stride)
+        self._shim = shim
 
     def __call__(self, docs: Sequence[Doc]) -> list[list[Span]]:
         """Split documents.
@@ -81,7 +73,7 @@ class PieceSpans:
             The spans of each document, in order. Together they have all of its tokens. Only a
             single word can have more pieces than the encoder takes.
         """
-        shim = None if self._shim is None else self._shim()
+        shim = self._shim
         tokenizer = None if shim is None else shim._hfmodel.tokenizer
         room = DEFAULT_LIMIT - DEFAULT_SPECIAL
         if shim is not None and tokenizer is not None:
@@ -101,20 +93,29 @@ class PieceSpans:
             return [doc[:]]
         # The token at which each word begins: the first one with the white space before it.
         starts = [0, *words[1:].tolist(), len(doc)]
-        counts = count_pieces([doc[i].text_with_ws for i in words.tolist()], tokenizer)
-        totals = np.cumsum([0, *counts])
-        allowed = room
-        while True:
-            bounds = self._lay(totals, allowed)
-            spans = [doc[starts[start] : starts[end]] for start, end in bounds]
-            found = count_pieces([span.text for span in spans], tokenizer)
-            if all(
-                n_pieces <= room or end == start + 1
-                for n_pieces, (start, end) in zip(found, bounds, strict=True)
-            ):
-                return spans
-            # Words can have more pieces together than one by one, depending on the tokenizer.
-            allowed = allowed * 3 // 4
+        texts = [doc[start:end].text_with_ws for start, end in pairwise(starts)]
+        totals = np.cumsum([0, *count_pieces(texts, tokenizer)])
+        spans: list[Span] = []
+        for start, end in self._lay(totals, room):
+            spans += self._halve(doc, starts[start : end + 1], tokenizer, room)
+        return spans
+
+    def _halve(self, doc: Doc, starts: list[int], tokenizer: Any, room: int) -> list[Span]:
+        """Split a span that has more pieces than its words have one by one.
+
+        Args:
+            doc: The document.
+            starts: The token at which each word of the span begins, and the end of the last one.
+            tokenizer: The tokenizer, or None.
+            room: The largest number of pieces.
+        """
+        span = doc[starts[0] : starts[-1]]
+        n_words = len(starts) - 1
+        if n_words == 1 or count_pieces([span.text], tokenizer)[0] <= room:
+            return [span]
+        half = n_words // 2
+        halves = (starts[: half + 1], starts[half:])
+        return [part for each in halves for part in self._halve(doc, each, tokenizer, room)]
 
     def _lay(self, totals: np.ndarray, allowed: int) -> list[tuple[int, int]]:
         """Lay spans over words.
@@ -158,14 +159,14 @@ def piece_limit(tokenizer: Any, config: Any = None) -> int:
 
     Args:
         tokenizer: Its tokenizer.
-        config: Its config, which is asked if the tokenizer has no limit; or None.
+        config: Its config, which counts if the tokenizer has no limit or a larger one; or None.
 
     Returns:
         The number of pieces; `UNBOUNDED` or more if neither has a limit.
     """
     limit = int(min(tokenizer.model_max_length, 2 * UNBOUNDED))
     positions = getattr(config, "max_position_embeddings", None)
-    if limit > UNBOUNDED and isinstance(positions, int) and positions > 0:
+    if isinstance(positions, int) and 0 < positions < limit:
         # Some encoders, such as RoBERTa, leave the first two positions free.
         return positions - 2
     return limit
@@ -183,13 +184,32 @@ def count_pieces(texts: Sequence[str], tokenizer: Any) -> list[int]:
     """
     if tokenizer is None:
         return [max_pieces(text) for text in texts]
-    counts: list[int] = []
-    for batch in minibatch(texts, BATCH_SIZE):
+    counts = [0] * len(texts)
+    for batch in _batches(texts):
         # Padded as everywhere, since another thread may use the tokenizer at the same time, and a
         # change of its padding is no thread's own. Not verbose: long texts are split afterwards.
-        found = tokenizer(batch, add_special_tokens=False, padding="longest", verbose=False)
-        counts += [sum(mask) for mask in found["attention_mask"]]
+        found = tokenizer(
+            [texts[i] for i in batch],
+            add_special_tokens=False,
+            padding="longest",
+            return_attention_mask=True,
+            verbose=False,
+        )
+        for i, mask in zip(batch, found["attention_mask"], strict=True):
+            counts[i] = sum(mask)
     return counts
+
+
+def _batches(texts: Sequence[str]) -> Iterator[list[int]]:
+    """Yield the places of texts of similar length. A long text is alone."""
+    batch: list[int] = []
+    for i in sorted(range(len(texts)), key=lambda i: len(texts[i])):
+        if batch and (len(batch) + 1) * len(texts[i]) > MAX_PADDED:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def max_pieces(text: str) -> int:

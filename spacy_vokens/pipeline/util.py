@@ -74,9 +74,9 @@ class LostWords:
             self._has_warned = True
             logger.warning(
                 "%s: the text encoder has no vector for %d words in %d of %d documents, for "
-                "example %r, because they have more word pieces than it takes at a time. To have "
-                "every word read, use 'spacy-vokens.piece_spans.v1' as get_spans. This is reported "
-                "only once.",
+                "example %r, usually because they have more word pieces than it takes at a time. "
+                "To have every word read, use 'spacy-vokens.piece_spans.v1' as get_spans. This is "
+                "reported only once.",
                 self.name,
                 sum(map(len, lost)),
                 len(lost),
@@ -109,7 +109,8 @@ class OwnImages:
         lost = [
             example.reference._.visual_image_id
             for example in examples
-            if example.reference._.visual_image_id != example.predicted._.visual_image_id
+            if example.reference._.visual_image_id is not None
+            and example.reference._.visual_image_id != example.predicted._.visual_image_id
         ]
         if lost:
             self._has_warned = True

@@ -283,6 +283,8 @@ class VisualNer(FilePipe):
             self.model.attrs["images"] = images
             image_width = images.width
         sample = [eg.predicted for eg in examples if len(eg.predicted)][:10]
+        if not sample:
+            raise VokensError(f"{self.name}: the training examples have no tokens.")
         self.model.initialize(X=sample)
         enable_cache(self.model)
         words = self.model.get_ref("tok2vec").predict(sample)
@@ -494,11 +496,16 @@ class VisualNer(FilePipe):
             places = {token: place for place, token in enumerate(one.words.tolist())}
             rows = []
             for start, end, label in doc_spans:
-                if label not in label_ids or not {start, end - 1} <= places.keys() or start >= end:
+                if label not in label_ids:
+                    raise VokensError(
+                        f"({start}, {end}, {label!r}) is not a span with one of the labels "
+                        f"{', '.join(self.labels)}."
+                    )
+                if not {start, end - 1} <= places.keys() or start >= end:
                     raise VokensError(
                         f"({start}, {end}, {label!r}) is not a span that begins and ends with one "
-                        f"of the {len(places)} words of its document, with one of the labels "
-                        f"{', '.join(self.labels)}."
+                        f"of the {len(places)} words of its document. White space and tokens "
+                        "without a vector are no words."
                     )
                 rows.append((places[start], places[end - 1] + 1, label_ids[label]))
             wanted.append(np.array(rows))

@@ -277,7 +277,9 @@ class VokenRetriever(FilePipe):
                 pool,
                 lookalike,
             )
-        sample = [eg.predicted for eg in pairs[:10]]
+        sample = [eg.predicted for eg in pairs if len(eg.predicted)][:10]
+        if not sample:
+            raise VokensError(f"{self.name}: the training examples have no tokens.")
         self.model.initialize(X=sample)
         widths = [v.shape[1] for v in self.model.get_ref("tok2vec").predict(sample) if len(v)]
         self.cfg.update(

@@ -215,5 +215,5 @@ def test_a_record_is_judged_by_its_own_hash(filed):
 def test_an_image_whose_name_differs_in_case_only_is_a_warning(pool):
     docs = [make_doc("a cat", image_id=image_id) for image_id in ("Cat", "cow")]
     (message,) = find(check_images([Split("train", docs)], pool), "warn")
-    assert "'Cat' and 'cat' differ in upper and lower case only" in message
+    assert "'Cat' and 'cat' differ only in case" in message
     assert find(check_images([Split("train", docs[1:])], pool), "info")

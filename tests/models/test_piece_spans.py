@@ -142,10 +142,25 @@ def test_counting_leaves_the_padding_of_a_tokenizer_alone(model) -> None:
 
 
 def test_copies(model) -> None:
-    get_spans = model.attrs["get_spans"]
-    assert copy.deepcopy(get_spans) is get_spans
-    loaded = pickle.loads(pickle.dumps(get_spans))
-    assert (loaded.window, loaded.stride) == (6, 4)
+    """A copy counts with the tokenizer of the copied transformer."""
+    doc = Doc(VOCAB, words=[LONG, "a", "cat"] * 9)
+    expected = bounds(model.attrs["get_spans"]([doc])[0])
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.copy()):
+        get_spans = other.attrs["get_spans"]
+        assert get_spans._shim._hfmodel.tokenizer is not None
+        assert bounds(get_spans([doc])[0]) == expected
+
+
+def test_white_space_does_not_break_up_the_other_spans() -> None:
+    words = ["a"] * 300
+    doc = Doc(VOCAB, words=[*words, " " * 600, *words])
+    assert len(PieceSpans(128, 96)([doc])[0]) < 12
+
+
+def test_one_long_text_takes_little_memory(model) -> None:
+    """It is not padded to by the others."""
+    texts = ["a"] * 5000 + [" ".join(["cats"] * 15_000)]
+    assert count_pieces(texts, model.tokenizer) == [1] * 5000 + [30_000]
 
 
 @pytest.mark.parametrize(("window", "stride"), [(4, 5), (4, 0), (0, 0)])

@@ -324,12 +324,12 @@ def test_images_whose_names_differ_in_case_only_are_named(
     nlp = spacy.blank(LANG)
     nlp.add_pipe("voken_retriever", config=retriever_config)
     nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(pool.path)}
-    with pytest.raises(ValueError, match="'Cat' and 'cat' differ in upper and lower case only"):
+    with pytest.raises(ValueError, match="'Cat' and 'cat' differ only in case"):
         nlp.initialize(lambda: [caption(nlp, "a cat", "Cat")])
     nlp.initialize(lambda: [caption(nlp, "a cat", "Cat"), caption(nlp, "a dog", "dog")])
     (message,) = caplog.messages
     assert "ignored 1 of 2 training pairs" in message
-    assert "'Cat' and 'cat' differ" in message
+    assert "'Cat' and 'cat' differ only" in message
 
 
 def test_other_scores_are_left_alone() -> None:
