@@ -1,4 +1,4 @@
-"""Time taken by laying windows by word pieces instead of by tokens.
+"""Processor time taken by laying windows by word pieces instead of by tokens.
 
     python benchmarks/windows.py MODEL CORPUS.spacy [--turns 7] [--limit 300]
 
@@ -38,12 +38,12 @@ def transformers(nlp: Language) -> list[Model]:
 
 
 def seconds(nlp: Language, docs: list[Doc]) -> float:
-    """Return the time that tagging fresh copies of the documents takes."""
+    """Return the processor time that tagging fresh copies of the documents takes."""
     copies = [Doc(nlp.vocab, words=[t.text for t in doc]) for doc in docs]
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in nlp.pipe(copies, batch_size=64):
         pass
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:

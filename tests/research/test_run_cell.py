@@ -428,7 +428,7 @@ def test_a_process_saves_the_run_and_leaves_no_work(
     (work / "model").mkdir(parents=True)
     (work / "train.spacy").write_bytes(b"half of a cor")
     path = write_grid(grid_values)
-    main(str(path), TEXT_ONLY.name, str(output), str(work), "-1")
+    main(path, TEXT_ONLY.name, output, work, -1)
     found = load_run(run_path(output, TEXT_ONLY.name))
     assert (found.tagger, found.images, found.gates) == ("text-only", "none", None)
     assert list((tmp_path / "work").iterdir()) == []
@@ -446,7 +446,7 @@ def test_a_process_that_fails_leaves_neither_run_nor_work(
     (cell,) = grid_cells(read_grid(path))
     # spaCy prints what is wrong with a config, and ends the process.
     with pytest.raises(SystemExit) as error:
-        main(str(path), cell.name, str(output), str(tmp_path / "work" / "cell"), "-1")
+        main(path, cell.name, output, tmp_path / "work" / "cell", -1)
     assert error.value.code == 1
     assert "training -> dropout -> rate" in capsys.readouterr().out
     assert not run_path(output, cell.name).exists()
