@@ -30,6 +30,7 @@ GROUPS = {
     "spacy_voken_fusions": ("Fusions", "@voken_fusions"),
     "spacy_voken_losses": ("Losses", "@voken_losses"),
     "thinc_optimizers": ("Optimizers", "@optimizers"),
+    "spacy_tokenizers": ("Tokenizers", "@tokenizers"),
     "spacy_callbacks": ("Callbacks", "@callbacks"),
     "spacy_readers": ("Corpus readers", "@readers"),
     "spacy_scorers": ("Scorers", "@scorers"),

@@ -43,6 +43,7 @@ PUBLIC = {
     "spacy_readers": {"spacy-vokens.Corpus.v1"},
     "spacy_scorers": {"spacy-vokens.visual_ner_scorer.v1", "spacy-vokens.voken_scorer.v1"},
     "spacy_span_getters": {"spacy-vokens.piece_spans.v1"},
+    "spacy_tokenizers": {"spacy-vokens.language_tokenizer.v1"},
     "spacy_voken_fusions": {
         "spacy-vokens.GatedFusion.v1",
         "spacy-vokens.NoFusion.v1",
@@ -88,6 +89,7 @@ MAKES: dict[tuple[str, str], tuple[type, dict[str, Any]]] = {
     ("scorers", "spacy-vokens.visual_ner_scorer.v1"): (object, {}),
     ("scorers", "spacy-vokens.voken_scorer.v1"): (object, {}),
     ("span_getters", "spacy-vokens.piece_spans.v1"): (PieceSpans, {}),
+    ("tokenizers", "spacy-vokens.language_tokenizer.v1"): (object, {}),
     ("voken_fusions", "spacy-vokens.GatedFusion.v1"): (nn.Module, {}),
     ("voken_fusions", "spacy-vokens.NoFusion.v1"): (nn.Module, {}),
     ("voken_fusions", "spacy-vokens.VisualAttention.v1"): (nn.Module, {}),
