@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ from typing import Literal
 from ..files import VokensError
 from ..scoring.ner import repair_bio
 from .lines import check_image_id, quote, read_lines
+
+logger = logging.getLogger(__name__)
 
 IMAGE_ID_PREFIX = "IMGID:"
 # Tag schemes. In "IOB1", an entity begins with `I-`, and with `B-` only right after one of the
@@ -260,8 +263,15 @@ def _check_words(sentences: Sequence[Sequence[str]], names: str) -> None:
 
 
 def _check_rename(labels: set[str], options: ConllOptions, names: str) -> None:
-    """Check that no two types would become one."""
+    """Check that no two types would become one, and warn if a type to rename does not occur."""
     renamed = {old: new for old, new in options.rename.items() if old in labels}
+    if absent := sorted(options.rename.keys() - labels):
+        logger.warning(
+            "%s: there is no entity type %s to rename. The types are %s.",
+            names,
+            ", ".join(absent),
+            ", ".join(sorted(labels - {""})) or "none",
+        )
     kept = {label: label for label in labels - {""} if label not in renamed}
     became: dict[str, str] = {}
     for old, new in sorted({**kept, **renamed}.items()):

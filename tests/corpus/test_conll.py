@@ -239,3 +239,10 @@ def test_types_are_merged_only_if_told(tmp_path, rename):
     # Types may change their names with each other.
     (sentence,) = read_conll(path, rename={"OTHER": "MISC", "MISC": "OTHER"})
     assert sentence.tags == ("B-MISC", "B-OTHER", "B-PER")
+
+
+def test_a_type_that_does_not_occur_is_not_renamed_in_silence(tmp_path, caplog):
+    path = _write(tmp_path / "a.txt", "a\tB-OTHER\n")
+    read_conll(path, rename={"OTHR": "MISC"})
+    (message,) = caplog.messages
+    assert message.endswith("there is no entity type OTHR to rename. The types are OTHER.")
