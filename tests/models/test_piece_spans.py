@@ -12,7 +12,14 @@ from spacy.tokens import Doc, Span
 from spacy_transformers.span_getters import get_strided_spans
 from transformers import AutoTokenizer
 
-from spacy_vokens.models.piece_spans import PieceSpans, count_pieces, max_pieces, piece_limit
+from spacy_vokens.models.piece_spans import (
+    MAX_PADDED,
+    PieceSpans,
+    _batches,
+    count_pieces,
+    max_pieces,
+    piece_limit,
+)
 from spacy_vokens.models.transformer import build_transformer_model_v1
 from tests.conftest import LANG
 
@@ -157,10 +164,18 @@ def test_white_space_does_not_break_up_the_other_spans() -> None:
     assert len(PieceSpans(128, 96)([doc])[0]) < 12
 
 
-def test_one_long_text_takes_little_memory(model) -> None:
-    """It is not padded to by the others."""
-    texts = ["a"] * 5000 + [" ".join(["cats"] * 15_000)]
-    assert count_pieces(texts, model.tokenizer) == [1] * 5000 + [30_000]
+@given(lengths=st.lists(st.sampled_from([0, 1, 9, 5000, 70_000, 200_000]), max_size=60))
+def test_texts_are_not_padded_to_a_long_one(lengths: list[int]) -> None:
+    batches = list(_batches(["x" * length for length in lengths]))
+    assert sorted(sum(batches, [])) == list(range(len(lengths)))
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        assert len(batch) == 1 or len(batch) * longest <= MAX_PADDED
+
+
+def test_texts_of_all_lengths_are_counted(model) -> None:
+    texts = ["a", " ".join(["cats"] * 15_000), "", "in paris"]
+    assert count_pieces(texts, model.tokenizer) == [1, 30_000, 0, 2]
 
 
 @pytest.mark.parametrize(("window", "stride"), [(4, 5), (4, 0), (0, 0)])

@@ -73,8 +73,15 @@ def test_a_thread_that_predicts_does_not_put_another_in_training_mode() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_has_one_thread_whatever_is_imported_later() -> None:
-    process = os.fork()
-    if not process:
-        os._exit(torch.get_num_threads() != 1 or os.environ["OMP_NUM_THREADS"] != "1")
-    assert os.waitpid(process, 0)[1] == 0
+def test_a_forked_process_has_one_thread_whatever_is_imported_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    torch.set_num_threads(2)
+    try:
+        process = os.fork()
+        if not process:
+            os._exit(torch.get_num_threads() != 1 or os.environ.get("OMP_NUM_THREADS") != "1")
+        assert os.waitpid(process, 0)[1] == 0
+    finally:
+        torch.set_num_threads(1)
