@@ -65,7 +65,6 @@ class Profile:
         tagger_steps: Number of batches that the tagger is trained on.
         tagger_eval: Number of batches between its evaluations.
         tagger_warmup: Number of batches until the tagger's learning rate is highest.
-        captions_options: Words for `convert`: tagged text in the place of captions has tokens.
     """
 
     name: str
@@ -88,11 +87,11 @@ class Profile:
     tagger_steps: int = 140
     tagger_eval: int = 35
     tagger_warmup: int = 20
-    captions_options: list[str] = field(init=False, default_factory=list)
 
-    def __post_init__(self) -> None:
-        if not Path(self.captions).is_dir():
-            self.captions_options.extend(["--lang", self.lang])
+    @property
+    def captions_options(self) -> list[str]:
+        """Words for `convert`: tagged text in the place of captions is tokenized already."""
+        return [] if Path(self.captions).is_dir() else ["--lang", self.lang]
 
 
 def load_profile(path: Path, data_dir: str = "data") -> Profile:
@@ -116,7 +115,7 @@ def load_profile(path: Path, data_dir: str = "data") -> Profile:
         raise ProfileError(f"{path} is not a YAML file: {error}") from error
     if not isinstance(values, dict):
         raise ProfileError(f"{path} must hold lines of NAME: VALUE.")
-    known = {each.name: each for each in fields(Profile) if each.init}
+    known = {each.name: each for each in fields(Profile)}
     for name, value in values.items():
         if name not in known:
             close = get_close_matches(str(name), known, n=1)
@@ -251,7 +250,7 @@ def step_values(profile: Profile, commands: list[dict[str, Any]]) -> Iterator[tu
         names = placeholders(command["script"])
         if not names:
             continue
-        if unknown := names - {each.name for each in fields(Profile)}:
+        if unknown := {name for name in names if not hasattr(profile, name)}:
             raise ProfileError(f"project.yml, {command['name']}: no setting {', '.join(unknown)}.")
         inputs = [name for name in INPUTS if name in names]
         for name in set(inputs) - hashes.keys():

@@ -59,7 +59,7 @@ def run_in_processes(
     failures = []
     context = _make_context()
     with (
-        one_thread_each(),
+        _one_thread_each(),
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(cells), unit=" cells", disable=None) as bar,
     ):
@@ -78,7 +78,7 @@ def run_in_processes(
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
+def _one_thread_each() -> Iterator[None]:
     """Let processes that are started in the block compute with one thread each."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
