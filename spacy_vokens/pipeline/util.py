@@ -1,4 +1,4 @@
-"""What components share: batches, warnings about what they did not get, and finding each other."""
+"""Batches by length, images lost before an evaluation, and finding the components of a pipeline."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import spacy
 from spacy.language import Language
 from spacy.pipeline import Pipe
-from spacy.tokens import Doc
 from spacy.training import Example
 from spacy_transformers.util import batch_by_length
 
@@ -39,50 +37,6 @@ def batches_by_length(docs: Sequence[Sized]) -> Iterator[list[int]]:
     filled = [i for i, doc in enumerate(docs) if len(doc)]
     for batch in batch_by_length([docs[i] for i in filled], MAX_TOKENS):
         yield [filled[i] for i in batch]
-
-
-class LostWords:
-    """Warns, once, about words that a text encoder has no vector for.
-
-    Other tokens, such as white space and variation selectors, often have none, because tokenizers
-    drop them. A word has none if its span has more word pieces than the encoder takes.
-
-    Args:
-        name: Name of the component that needs the vectors.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._has_warned = False
-
-    def check(self, docs: Sequence[Doc], tokens: Sequence[np.ndarray]) -> None:
-        """Look for words without a vector.
-
-        Args:
-            docs: The documents.
-            tokens: Per document, the indices of the tokens that have a vector.
-        """
-        if self._has_warned:
-            return
-        lost = []
-        for doc, seen in zip(docs, tokens, strict=True):
-            if len(seen) < len(doc):
-                others = np.setdiff1d(np.arange(len(doc)), seen).tolist()
-                if words := [doc[i].text for i in others if _is_word(doc[i].text)]:
-                    lost.append(words)
-        if lost:
-            self._has_warned = True
-            logger.warning(
-                "%s: the text encoder has no vector for %d words in %d of %d documents, for "
-                "example %r, usually because they have more word pieces than it takes at a time. "
-                "To have every word read, use 'spacy-vokens.piece_spans.v1' as get_spans. This is "
-                "reported only once.",
-                self.name,
-                sum(map(len, lost)),
-                len(lost),
-                len(docs),
-                lost[0][0],
-            )
 
 
 class OwnImages:
@@ -123,10 +77,6 @@ class OwnImages:
                 len(lost),
                 lost[0],
             )
-
-
-def _is_word(text: str) -> bool:
-    return any(character.isalnum() for character in text)
 
 
 def find_pipe(nlp: Language, kind: type[PipeT]) -> PipeT | None:

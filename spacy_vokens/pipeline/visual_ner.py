@@ -18,7 +18,7 @@ from spacy.vocab import Vocab
 from spacy_transformers.layers.listener import TransformerListener
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..attributes import clear_values, get_token_values, set_token_values
+from ..attributes import clear_values, get_token_values
 from ..files import VokensError
 from ..images.pool import ImagePool
 from ..models.crf import crf_loss, find_entities, span_probabilities
@@ -29,8 +29,9 @@ from ..models.torch.crf import MISSING
 from ..scoring.ner import Span as SpanTuple
 from .scorer import score_ner
 from .serialize import FilePipe
-from .util import LostWords, batches_by_length
+from .util import batches_by_length
 from .voken_retriever import VokenRetriever
+from .words import LostWords, set_word_values, spans_of_tokens, tags_of_words
 
 logger = logging.getLogger(__name__)
 
@@ -385,7 +386,7 @@ class VisualNer(FilePipe):
                 f"{self.name} does not know the entity tag {error}: its labels are "
                 f"{', '.join(self.labels)}. Initialize it with all labels of the corpus."
             ) from None
-        tags = [_tags_of_words(t, scores[row].words) for t, row in zip(tags, filled, strict=True)]
+        tags = [tags_of_words(t, scores[row].words) for t, row in zip(tags, filled, strict=True)]
         crf = self.model.get_ref("crf")
         loss, computed = crf_loss(crf, [gradients[row] for row in filled], tags)
         for row, gradient in zip(filled, computed, strict=True):
@@ -424,7 +425,7 @@ class VisualNer(FilePipe):
                 self.temperature if self.set_confidence else None,
             )
             for place, i in enumerate(batch):
-                found[i].spans = _spans_of_tokens(spans[place], found[i].words)
+                found[i].spans = spans_of_tokens(spans[place], found[i].words)
                 found[i].confidences = None if confidences is None else confidences[place]
         self._lost_words.check(docs, [one.words for one in found])
         return found
@@ -453,10 +454,10 @@ class VisualNer(FilePipe):
                 if (confidence := confidences.get(ent.start)) is not None:
                     ent._.visual_confidence = confidence
             if tagged.gates is not None:
-                _set_word_values(doc, "visual_gate", tagged.words, tagged.gates.tolist())
+                set_word_values(doc, "visual_gate", tagged.words, tagged.gates.tolist())
             if tagged.attention is not None:
                 images = _rank_images(doc, tagged.words, tagged.attention)
-                _set_word_values(doc, "visual_attention", tagged.words, images)
+                set_word_values(doc, "visual_attention", tagged.words, images)
 
     def spans_of(self, tagged: Tagged) -> list[SpanTuple]:
         """Return the entities of one document with their labels.
@@ -663,41 +664,6 @@ def _map_tags(labels: Sequence[str]) -> dict[str | None, int]:
         tag_ids |= {f"B-{label}": begin, f"U-{label}": begin}
         tag_ids |= {f"I-{label}": inside, f"L-{label}": inside}
     return tag_ids
-
-
-def _spans_of_tokens(spans: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Convert spans of words, (n_spans, 3), to spans of the tokens that the words are."""
-    starts, lasts = words[spans[:, 0]], words[spans[:, 1] - 1]
-    return np.column_stack([starts, lasts + 1, spans[:, 2]])
-
-
-def _tags_of_words(tags: Sequence[int], words: np.ndarray) -> list[int]:
-    """Select the tags of words. An entity that began with another token begins with its first word.
-
-    Args:
-        tags: A tag id for each token, as in the `tag_set` of the labels; or `MISSING`.
-        words: The token that each word is.
-
-    Returns:
-        A tag id for each word.
-    """
-    if len(words) == len(tags):
-        return list(tags)
-    ids = np.array(tags)
-    is_begin = (ids > 0) & (ids % 2 == 1)
-    entities = np.where(ids > 0, is_begin.cumsum(), 0)[words]
-    ids = ids[words]
-    # A word with an inside tag that is the first word of its entity.
-    is_late = (np.diff(entities, prepend=0) != 0) & (ids > 0) & (ids % 2 == 0)
-    return (ids - is_late).tolist()
-
-
-def _set_word_values(doc: Doc, name: str, words: np.ndarray, values: Sequence[Any]) -> None:
-    """Set a token attribute of the words; other tokens get None."""
-    by_token: list[Any] = [None] * len(doc)
-    for token, value in zip(words.tolist(), values, strict=True):
-        by_token[token] = value
-    set_token_values(doc, name, by_token)
 
 
 def _rank_images(

@@ -29,7 +29,8 @@ from ..models.frozen_tok2vec import enable_cache
 from ..models.matching import build_towers, fit_image_statistics, matching_loss
 from .scorer import score_vokens
 from .serialize import FilePipe
-from .util import LostWords, OwnImages, batches_by_length
+from .util import OwnImages, batches_by_length
+from .words import LostWords
 
 logger = logging.getLogger(__name__)
 

@@ -167,7 +167,7 @@ def test_white_space_does_not_break_up_the_other_spans() -> None:
 @given(lengths=st.lists(st.sampled_from([0, 1, 9, 5000, 70_000, 200_000]), max_size=60))
 def test_texts_are_not_padded_to_a_long_one(lengths: list[int]) -> None:
     batches = list(_batches(["x" * length for length in lengths]))
-    assert sorted(sum(batches, [])) == list(range(len(lengths)))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         longest = max(lengths[i] for i in batch)
         assert len(batch) == 1 or len(batch) * longest <= MAX_PADDED

@@ -24,7 +24,7 @@ from spacy_vokens.models.registry import voken_fusions
 from spacy_vokens.models.tagger import Tagged
 from spacy_vokens.models.torch.crf import tag_set
 from spacy_vokens.models.torch.fusion import Fused, NoFusion
-from spacy_vokens.pipeline.visual_ner import VisualNer, _tags_of_words, set_entities
+from spacy_vokens.pipeline.visual_ner import VisualNer, set_entities
 from spacy_vokens.scoring.ner import bio_tags
 from tests.conftest import LANG
 
@@ -158,24 +158,6 @@ def test_white_space_between_words_changes_nothing(nlp: Language, data: st.DataO
         [ent._.visual_confidence for ent in plain.ents],
         atol=1e-5,
     )
-
-
-@pytest.mark.parametrize(
-    ("tags", "words", "expected"),
-    [
-        ([1, 2, 2], [0, 1, 2], [1, 2, 2]),
-        ([1, 2, 2], [1, 2], [1, 2]),
-        ([1, 2, 2], [0, 2], [1, 2]),
-        # Two entities of one type, whose second begins with a token that is no word.
-        ([1, 1, 2], [0, 2], [1, 1]),
-        ([0, 3, 4, 0], [0, 2, 3], [0, 3, 0]),
-        ([3, -1, 4], [1, 2], [-1, 3]),
-        ([1, 0], [1], [0]),
-        ([1], [], []),
-    ],
-)
-def test_tags_of_words(tags: list[int], words: list[int], expected: list[int]) -> None:
-    assert _tags_of_words(tags, np.array(words, dtype=np.int64)) == expected
 
 
 def test_empty_documents_in_a_training_batch(make_tagger: Make, tagged_examples: Examples) -> None:
