@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import fix_random_seed
+from spacy.vocab import Vocab
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 import spacy_vokens.attributes  # noqa: F401
+from spacy_vokens.corpus.conll import TaggedSentence
+from spacy_vokens.corpus.convert import tagged_doc
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.identity import EncoderId
 from spacy_vokens.images.decode import thumbnail
@@ -291,6 +295,33 @@ def train_configs(
             train(CONFIGS / config, path / output, use_gpu=use_gpu, overrides=shared | overrides)
 
     return make
+
+
+SENTENCES = [
+    TaggedSentence(("anna", "see", "a", "cat", "!"), ("I-PER", "O", "O", "O", "O"), "17_06_1.jpg"),
+    TaggedSentence(("the dog", "in", "paris"), ("O", "O", "B-LOC")),
+]
+
+
+@pytest.fixture
+def tagged_corpus(tmp_path: Path) -> Path:
+    """A corpus of two tagged sentences and an empty document."""
+    path = tmp_path / "in.spacy"
+    save_docs([tagged_doc(sentence, Vocab()) for sentence in SENTENCES] + [Doc(Vocab())], path)
+    return path
+
+
+@pytest.fixture
+def write_report(tmp_path: Path) -> Callable[[str, object], Path]:
+    """Write a report as `spacy vokens evaluate` does."""
+
+    def write(name: str, report: object) -> Path:
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report))
+        return path
+
+    return write
 
 
 @pytest.fixture

@@ -1,53 +1,20 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from spacy_vokens.scoring.ner import score_tags
 from tests.cli.conftest import said
-
-GOLD = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "I-LOC"]]
-GOOD = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-LOC"]]
-POOR = [["B-PER", "O", "O", "B-LOC"], ["O", "O"]]
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Write a report as `spacy vokens evaluate` does."""
-
-    def write(name, report):
-        path = tmp_path / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report))
-        return path
-
-    return write
-
-
-def entity_report(predicted):
-    return report_of(GOLD, predicted)
-
-
-def report_of(gold, predicted):
-    """The entity scores as `evaluate` saves them."""
-    scores = score_tags(gold, predicted)
-    return {
-        f"{prefix}_{key}": value
-        for prefix, name in (("ents", "strict"), ("ents_lenient", "lenient"))
-        for key, value in scores[name].to_dict().items()
-    }
+from tests.scoring.test_compare import GOOD, POOR, entity_report
 
 
 def rows(output: str) -> list[list[str]]:
     return [line.split() for line in output.splitlines() if line.strip()]
 
 
-def test_entities_and_retrieval_side_by_side(vokens, write, tmp_path):
+def test_entities_and_retrieval_side_by_side(vokens, write_report, tmp_path):
     metrics = [
-        write("NoFusion", entity_report(POOR)),
-        write("GatedFusion", entity_report(GOOD)),
-        write(
+        write_report("NoFusion", entity_report(POOR)),
+        write_report("GatedFusion", entity_report(GOOD)),
+        write_report(
             "retrieval",
             {
                 "retrieval": {
@@ -85,10 +52,10 @@ def test_entities_and_retrieval_side_by_side(vokens, write, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}'])
-def test_a_file_without_scores_is_named(vokens, write, tmp_path, content):
+def test_a_file_without_scores_is_named(vokens, write_report, tmp_path, content):
     path = tmp_path / "meta.json"
     path.write_text(content)
-    good = write("good", entity_report(GOOD))
+    good = write_report("good", entity_report(GOOD))
     result = vokens("compare", good, path, "--output", tmp_path / "table.md")
     assert result.exit_code == 1
     assert said(result, str(path))

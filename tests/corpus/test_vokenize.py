@@ -8,8 +8,6 @@ from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from spacy_vokens.attributes import get_token_values
-from spacy_vokens.corpus.conll import TaggedSentence
-from spacy_vokens.corpus.convert import tagged_doc
 from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.corpus.vokenize import vokenize
 from spacy_vokens.files import VokensError
@@ -17,18 +15,6 @@ from spacy_vokens.index import VokenIndex
 from spacy_vokens.pipeline.voken_retriever import VokenRetriever
 from spacy_vokens.scoring.ner import bio_tags
 from tests.conftest import LANG
-
-SENTENCES = [
-    TaggedSentence(("anna", "see", "a", "cat", "!"), ("I-PER", "O", "O", "O", "O"), "17_06_1.jpg"),
-    TaggedSentence(("the dog", "in", "paris"), ("O", "O", "B-LOC")),
-]
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    path = tmp_path / "in.spacy"
-    save_docs([tagged_doc(sentence, Vocab()) for sentence in SENTENCES] + [Doc(Vocab())], path)
-    return path
 
 
 def vokens_of(path):
@@ -53,10 +39,10 @@ def test_other_annotations_stay(vokenizer, vokenizer_path, tmp_path):
     assert (found.ents[0].kb_id_, found.ents[0].id_) == ("Q1", "x")
 
 
-def test_adds_vokens_and_keeps_the_rest(vokenizer, vokenizer_path, corpus, tmp_path):
+def test_adds_vokens_and_keeps_the_rest(vokenizer, vokenizer_path, tagged_corpus, tmp_path):
     output = tmp_path / "new" / "out.spacy"
-    (written,) = vokenize(vokenizer_path, corpus, output)
-    before, after = load_docs(corpus, Vocab()), load_docs(output, Vocab())
+    (written,) = vokenize(vokenizer_path, tagged_corpus, output)
+    before, after = load_docs(tagged_corpus, Vocab()), load_docs(output, Vocab())
     for old, new in zip(before, after, strict=True):
         assert [token.text_with_ws for token in new] == [token.text_with_ws for token in old]
         assert bio_tags(new) == bio_tags(old)
@@ -82,14 +68,14 @@ def test_adds_vokens_and_keeps_the_rest(vokenizer, vokenizer_path, corpus, tmp_p
     assert written.seconds > 0
 
 
-def test_a_folder_becomes_a_folder(vokenizer_path, corpus, tmp_path):
+def test_a_folder_becomes_a_folder(vokenizer_path, tagged_corpus, tmp_path):
     folder = tmp_path / "corpora"
     for name in ("train.spacy", "more/test.spacy"):
-        save_docs(load_docs(corpus, Vocab()), folder / name)
+        save_docs(load_docs(tagged_corpus, Vocab()), folder / name)
     written = vokenize(vokenizer_path, folder, tmp_path / "out")
     expected = [tmp_path / "out" / name for name in ("more/test.spacy", "train.spacy")]
     assert [one.path for one in written] == expected
-    vokenize(vokenizer_path, corpus, tmp_path / "alone.spacy")
+    vokenize(vokenizer_path, tagged_corpus, tmp_path / "alone.spacy")
     for path in expected:
         assert vokens_of(path) == vokens_of(tmp_path / "alone.spacy")
     (tmp_path / "empty").mkdir()
@@ -97,9 +83,9 @@ def test_a_folder_becomes_a_folder(vokenizer_path, corpus, tmp_path):
         vokenize(vokenizer_path, tmp_path / "empty", tmp_path / "none")
 
 
-def test_a_second_run_leaves_the_tower_alone(vokenizer_path, corpus, tmp_path, monkeypatch):
+def test_a_second_run_leaves_the_tower_alone(vokenizer_path, tagged_corpus, tmp_path, monkeypatch):
     first, second = tmp_path / "first.spacy", tmp_path / "second.spacy"
-    vokenize(vokenizer_path, corpus, first)
+    vokenize(vokenizer_path, tagged_corpus, first)
 
     def refuse(*_):
         raise AssertionError("the text encoder ran")
@@ -108,29 +94,29 @@ def test_a_second_run_leaves_the_tower_alone(vokenizer_path, corpus, tmp_path, m
     vokenize(vokenizer_path, first, second)
     assert vokens_of(first) == vokens_of(second)
     with pytest.raises(AssertionError, match="the text encoder ran"):
-        vokenize(vokenizer_path, corpus, second)
+        vokenize(vokenizer_path, tagged_corpus, second)
 
 
-def test_vokens_of_another_index_are_replaced(vokenizer, vokenizer_path, corpus):
-    (doc, *_) = load_docs(corpus, Vocab())
+def test_vokens_of_another_index_are_replaced(vokenizer, vokenizer_path, tagged_corpus):
+    (doc, *_) = load_docs(tagged_corpus, Vocab())
     doc[3]._.voken = "stale"
     doc._.voken_index = "another"
-    save_docs([doc], corpus)
-    vokenize(vokenizer_path, corpus, corpus)
-    (doc,) = load_docs(corpus, Vocab())
+    save_docs([doc], tagged_corpus)
+    vokenize(vokenizer_path, tagged_corpus, tagged_corpus)
+    (doc,) = load_docs(tagged_corpus, Vocab())
     assert doc[3]._.voken == "cat"
     assert doc._.voken_index == str(vokenizer.get_pipe("voken_retriever").index.mark)
 
 
-def test_an_empty_corpus(vokenizer_path, corpus, tmp_path):
-    save_docs([], corpus)
-    (written,) = vokenize(vokenizer_path, corpus, tmp_path / "out.spacy")
+def test_an_empty_corpus(vokenizer_path, tagged_corpus, tmp_path):
+    save_docs([], tagged_corpus)
+    (written,) = vokenize(vokenizer_path, tagged_corpus, tmp_path / "out.spacy")
     assert (written.n_docs, written.n_tokens, written.n_vokens) == (0, 0, 0)
     assert load_docs(tmp_path / "out.spacy", Vocab()) == []
 
 
 def test_models_and_files_that_cannot_be_used_are_named(
-    vokenizer, vokenizer_path, corpus, tmp_path
+    vokenizer, vokenizer_path, tagged_corpus, tmp_path
 ):
     output = tmp_path / "out.spacy"
     vokenizer.to_disk(tmp_path / "unindexed")
@@ -139,26 +125,26 @@ def test_models_and_files_that_cannot_be_used_are_named(
     vokenizer.get_pipe("voken_retriever").to_disk(folder, exclude=without_index)
     spacy.blank(LANG).to_disk(tmp_path / "blank")
     with pytest.raises(ValueError, match="has no index"):
-        vokenize(tmp_path / "unindexed", corpus, output)
+        vokenize(tmp_path / "unindexed", tagged_corpus, output)
     with pytest.raises(ValueError, match=r"has no voken_retriever \(its components: none\)"):
-        vokenize(tmp_path / "blank", corpus, output)
+        vokenize(tmp_path / "blank", tagged_corpus, output)
     with pytest.raises(OSError, match="missing"):
-        vokenize(tmp_path / "missing", corpus, output)
+        vokenize(tmp_path / "missing", tagged_corpus, output)
     with pytest.raises(VokensError, match=r"is one file\. Give a path that ends in \.spacy"):
-        vokenize(vokenizer_path, corpus, tmp_path / "out")
-    corpus.write_bytes(corpus.read_bytes()[:-20])
+        vokenize(vokenizer_path, tagged_corpus, tmp_path / "out")
+    tagged_corpus.write_bytes(tagged_corpus.read_bytes()[:-20])
     with pytest.raises(VokensError, match=r"in\.spacy is not a \.spacy corpus, or is damaged"):
-        vokenize(vokenizer_path, corpus, output)
+        vokenize(vokenizer_path, tagged_corpus, output)
     assert not output.exists()
     assert not (tmp_path / "out").exists()
 
 
-def test_the_share_of_own_images(vokenizer_path, corpus, tmp_path):
+def test_the_share_of_own_images(vokenizer_path, tagged_corpus, tmp_path):
     docs = [Doc(Vocab(), words=["a", "cat", "!"]) for _ in range(3)]
     for doc, image_id in zip(docs, ("cat", "dog", "elsewhere"), strict=True):
         doc._.visual_image_id = image_id
-    save_docs(docs, corpus)
-    (written,) = vokenize(vokenizer_path, corpus, tmp_path / "out.spacy")
+    save_docs(docs, tagged_corpus)
+    (written,) = vokenize(vokenizer_path, tagged_corpus, tmp_path / "out.spacy")
     # The third document does not count, nor do exclamation marks, which have no voken.
     rows = zip(("cat", "dog"), vokens_of(tmp_path / "out.spacy"), strict=False)
     own = [voken == image_id for image_id, row in rows for voken in row[:2]]
@@ -166,17 +152,17 @@ def test_the_share_of_own_images(vokenizer_path, corpus, tmp_path):
     assert 0 < written.own_image < 1
 
 
-def test_switching_exclude_own_replaces_the_vokens(vokenizer_path, corpus, tmp_path):
+def test_switching_exclude_own_replaces_the_vokens(vokenizer_path, tagged_corpus, tmp_path):
     """Both ways, on a corpus that carries the vokens of the other setting."""
     doc = Doc(Vocab(), words=["a", "cat", "!"])
     doc._.visual_image_id = "cat"
-    save_docs([doc], corpus)
+    save_docs([doc], tagged_corpus)
     settings = {"components": {"voken_retriever": {"exclude_own": True}}}
     others = tmp_path / "others"
     spacy.load(vokenizer_path, config=settings).to_disk(others)
     for model, has_own in ((vokenizer_path, True), (others, False), (vokenizer_path, True)):
-        (written,) = vokenize(model, corpus, corpus)
-        ((first, second, _),) = vokens_of(corpus)
+        (written,) = vokenize(model, tagged_corpus, tagged_corpus)
+        ((first, second, _),) = vokens_of(tagged_corpus)
         assert (second == "cat") is has_own
         assert first is not None
         assert (written.own_image > 0) is has_own

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from spacy_vokens.files import VokensError
@@ -12,17 +10,6 @@ GOLD = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "I-LOC"]]
 GOOD = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-LOC"]]
 POOR = [["B-PER", "O", "O", "B-LOC"], ["O", "O"]]
 ENTITIES = "Named entities (strict F1 by type; lenient F1 beside it)"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(name, report):
-        path = tmp_path / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report))
-        return path
-
-    return write
 
 
 def entity_report(predicted, gold=GOLD):
@@ -37,11 +24,11 @@ def retrieval_report(**scores):
     return {"retrieval": {"candidates": 80, "scores": scores, "chance": {"voken_r1": 0.0125}}}
 
 
-def test_entities_and_retrieval_side_by_side(write):
+def test_entities_and_retrieval_side_by_side(write_report):
     paths = [
-        write("NoFusion", entity_report(POOR)),
-        write("GatedFusion", entity_report(GOOD)),
-        write("retrieval", retrieval_report(voken_r1=0.25, voken_diversity=0.5)),
+        write_report("NoFusion", entity_report(POOR)),
+        write_report("GatedFusion", entity_report(GOOD)),
+        write_report("retrieval", retrieval_report(voken_r1=0.25, voken_diversity=0.5)),
     ]
     # In the strict reading, the last I-LOC is not an entity: POOR finds 1 of 2, GOOD both.
     assert compare(paths) == [
@@ -64,31 +51,31 @@ def test_entities_and_retrieval_side_by_side(write):
     ]
 
 
-def test_a_table_without_rows_is_left_out(write):
-    (entities,) = compare([write("entities", entity_report(GOOD))])
+def test_a_table_without_rows_is_left_out(write_report):
+    (entities,) = compare([write_report("entities", entity_report(GOOD))])
     assert entities.title == ENTITIES
-    (retrieval,) = compare([write("pairs", retrieval_report(voken_r1=0.5))])
+    (retrieval,) = compare([write_report("pairs", retrieval_report(voken_r1=0.5))])
     assert retrieval.title == "Retrieval"
 
 
-def test_a_type_that_one_corpus_lacks_stays_empty(write):
+def test_a_type_that_one_corpus_lacks_stays_empty(write_report):
     other = entity_report([["B-ORG"]], [["B-ORG"]])
-    (table,) = compare([write("a", entity_report(GOOD)), write("b", other)])
+    (table,) = compare([write_report("a", entity_report(GOOD)), write_report("b", other)])
     assert table.header[4:7] == ("LOC", "ORG", "PER")
     assert [row[4:7] for row in table.rows] == [("66.67", "", "100.00"), ("", "100.00", "")]
 
 
-def test_files_of_one_name_keep_a_row_each(write):
-    (table,) = compare([write(f"runs/{seed}/test", entity_report(GOOD)) for seed in (0, 1)])
+def test_files_of_one_name_keep_a_row_each(write_report):
+    (table,) = compare([write_report(f"runs/{seed}/test", entity_report(GOOD)) for seed in (0, 1)])
     assert [row[0] for row in table.rows] == ["0/test", "1/test"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}'])
-def test_a_file_without_scores_is_named(write, tmp_path, content):
+def test_a_file_without_scores_is_named(write_report, tmp_path, content):
     path = tmp_path / "meta.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=str(path)):
-        compare([write("good", entity_report(GOOD)), path])
+        compare([write_report("good", entity_report(GOOD)), path])
     path.write_text("{}")
     with pytest.raises(VokensError, match="has no scores"):
         compare([path])
