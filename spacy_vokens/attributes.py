@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from spacy.attrs import IDX
 from spacy.tokens import Doc, Span, Token
 from spacy.vocab import Vocab
 
@@ -127,7 +128,7 @@ def get_token_values(doc: Doc, name: str) -> list[Any]:
     """
     # spaCy keeps the values by character offset. Its stub says that the keys are strings.
     data: dict[Any, Any] = doc.user_data
-    return [data.get(("._.", name, token.idx, None)) for token in doc]
+    return [data.get(("._.", name, offset, None)) for offset in doc.to_array(IDX).tolist()]
 
 
 def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
@@ -139,8 +140,18 @@ def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
         values: One value per token; None clears it.
     """
     data: dict[Any, Any] = doc.user_data
-    keys = [("._.", name, token.idx, None) for token in doc]
-    data.update(zip(keys, values, strict=True))
+    offsets = doc.to_array(IDX).tolist()
+    if data:
+        for offset in offsets:
+            data.pop(("._.", name, offset, None), None)
+    # None is the default, which takes no space if it is not stored.
+    data.update(
+        {
+            ("._.", name, offset, None): value
+            for offset, value in zip(offsets, values, strict=True)
+            if value is not None
+        }
+    )
 
 
 def clear_values(doc: Doc, *names: str) -> None:

@@ -1,25 +1,189 @@
-"""The cross-modal matching model as one Thinc model: documents in, query vectors out.
+"""Matching models: what maps words and images into one space, and how it learns.
 
-The text encoder has no vector, only zeros, for a token without word pieces. Such a token has no
-query either, nor has white space: their places hold NaN.
+The retriever works with any of them through `Matching`. This file also has the paper's own form,
+`CrossModalMatching`: a word's query is made of its vector in the context of its sentence, and the
+image of a sentence is the positive of each of its tokens.
+
+A token without a query has NaN in its place: white space, and what the text encoder has no vector
+for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from spacy.lexeme import Lexeme
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Model, Ops
 from thinc.types import Floats2d
 from torch import nn
 
 # Adds the registries that configs name.
 from . import registry as registry
+from .frozen_tok2vec import enable_cache
 from .torch.towers import Tower
 from .torch_layer import get_module, loss_and_gradients, torch_layer
+
+# Images whose keys are computed at a time.
+KEY_BATCH = 4096
+
+
+class Matching(ABC):
+    """How a matching model is built, trained and asked; `model.attrs["matching"]` of such a model.
+
+    Attributes:
+        by_form: Whether a token's query depends on its form alone, whatever its context.
+    """
+
+    by_form: ClassVar[bool] = False
+
+    @abstractmethod
+    def text_width(self, model: Model, docs: list[Doc]) -> int:
+        """Initialize the text encoder, and return the width of its vectors.
+
+        Args:
+            model: The model.
+            docs: Some documents that have tokens.
+        """
+
+    @abstractmethod
+    def build(self, model: Model, text_width: int, image_width: int) -> None:
+        """Add the layers whose widths depend on the encoders, in place of earlier ones.
+
+        Args:
+            model: The model.
+            text_width: Width of the text encoder's vectors.
+            image_width: Width of the image features.
+        """
+
+    @abstractmethod
+    def fit(
+        self, model: Model, docs: Sequence[Doc], rows: NDArray[np.integer], features: NDArray
+    ) -> dict[str, Any]:
+        """Fit what is not learned by gradients, before the first update.
+
+        Args:
+            model: The model, with its layers.
+            docs: Texts about images.
+            rows: Row in `features` of each document's image, (n_docs,).
+            features: Features of all images of the training pool, (n_images, image_width).
+
+        Returns:
+            Settings to store with the component.
+        """
+
+    @abstractmethod
+    def begin_update(
+        self, model: Model, docs: list[Doc], rows: NDArray[np.integer], features: NDArray
+    ) -> tuple[float, Callable[[], None]] | None:
+        """Compute the loss of a batch.
+
+        Args:
+            model: The model.
+            docs: Texts about images, all with tokens.
+            rows: Row in `features` of each document's image, (n_docs,).
+            features: Features of all images of the training pool, (n_images, image_width).
+
+        Returns:
+            The loss, and a function that adds its gradients to the model; None if there is nothing
+            to learn from.
+        """
+
+    def keys(self, model: Model, features: NDArray) -> NDArray[np.float32]:
+        """Compute the keys of images.
+
+        Args:
+            model: The model, with its layers.
+            features: Features of images, (n_images, image_width).
+
+        Returns:
+            The keys, (n_images, width).
+        """
+        tower, ops = model.get_ref("image_tower"), model.ops
+        keys = [
+            ops.to_numpy(tower.predict(as_floats(ops, features[i : i + KEY_BATCH])))
+            for i in range(0, len(features), KEY_BATCH)
+        ]
+        return np.concatenate(keys)
+
+    def form_queries(
+        self, model: Model, words: list[Lexeme]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Compute what words ask for, if that depends on their form alone.
+
+        Args:
+            model: The model, with its layers.
+            words: The words.
+
+        Returns:
+            Their queries, (n_words, width), with NaN for words without one; and their visualness,
+            (n_words,).
+        """
+        raise NotImplementedError
+
+
+class ContextMatching(Matching):
+    """The paper's form: queries from words in context, and the sentence's image as the positive."""
+
+    def text_width(self, model: Model, docs: list[Doc]) -> int:
+        """Initialize the text encoder, and return the width of its vectors."""
+        model.initialize(X=docs)
+        tok2vec = model.get_ref("tok2vec")
+        return next(v.shape[1] for v in tok2vec.predict(docs) if len(v))
+
+    def build(self, model: Model, text_width: int, image_width: int) -> None:
+        """Add the two towers."""
+        hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
+        set_towers(
+            model,
+            text_tower=Tower(text_width, hidden, width),
+            image_tower=Tower(image_width, hidden, width, standardize=True),
+        )
+
+    def fit(
+        self, model: Model, docs: Sequence[Doc], rows: NDArray[np.integer], features: NDArray
+    ) -> dict[str, Any]:
+        """Let the image tower standardize images by the statistics of those with a text."""
+        standardize(model.get_ref("image_tower"), features[np.unique(rows)])
+        # From here on, the vectors of the same texts are asked for again and again.
+        enable_cache(model)
+        return {}
+
+    def begin_update(
+        self, model: Model, docs: list[Doc], rows: NDArray[np.integer], features: NDArray
+    ) -> tuple[float, Callable[[], None]] | None:
+        """Compute the loss of a batch: the image of a text is the positive of each token."""
+        ops = model.ops
+        used, image_of_doc = np.unique(rows, return_inverse=True)
+        queries, backprop_queries = model.begin_update(docs)
+        flat: Any = ops.flatten(queries)
+        counts = ~ops.xp.isnan(flat[:, 0])
+        if not counts.any():
+            return None
+        keys, backprop_keys = model.get_ref("image_tower").begin_update(
+            as_floats(ops, features[used])
+        )
+        lengths = [len(query) for query in queries]
+        targets = np.repeat(image_of_doc, lengths)[ops.to_numpy(counts)]
+        device = next(get_module(model.get_ref("text_tower")).parameters()).device
+        loss, (d_counted, d_keys) = loss_and_gradients(
+            model.get_ref("loss"),
+            [flat[counts], keys],
+            torch.as_tensor(targets, dtype=torch.long, device=device),
+        )
+        d_queries: Any = ops.alloc2f(*flat.shape)
+        d_queries[counts] = d_counted
+
+        def backprop() -> None:
+            backprop_queries(ops.unflatten(d_queries, ops.asarray1i(lengths)))
+            backprop_keys(d_keys)
+
+        return loss, backprop
 
 
 def build_cross_modal_matching_v1(
@@ -28,15 +192,15 @@ def build_cross_modal_matching_v1(
     hidden_width: int = 256,
     width: int = 64,
 ) -> Model[list[Doc], list[Floats2d]]:
-    """Build `spacy-vokens.CrossModalMatching.v1`, the model of `voken_retriever`.
+    """Build `spacy-vokens.CrossModalMatching.v1`, the paper's matching model.
 
     It gives every token its query vector: an array (n_tokens, width) per document, with NaN for
-    white space and for tokens that the text encoder has no vector for. `build_towers` adds the
-    towers once the encoders' widths are known.
+    white space and for tokens that the text encoder has no vector for. The towers are added once
+    the encoders' widths are known.
 
     Args:
         tok2vec: The text encoder, frozen or not.
-        loss: A registered matching loss.
+        loss: A registered matching loss over tokens, such as `spacy-vokens.InfoNCE.v1`.
         hidden_width: Width of the towers' hidden layer.
         width: Width of the shared space.
 
@@ -50,62 +214,40 @@ def build_cross_modal_matching_v1(
         init=_init,
         layers=[tok2vec, loss_node],
         dims={"nO": width},
-        attrs={"hidden_width": hidden_width},
+        attrs={"hidden_width": hidden_width, "matching": ContextMatching()},
         refs={"tok2vec": tok2vec, "loss": loss_node, "text_tower": None, "image_tower": None},
     )
 
 
-def build_towers(model: Model, text_width: int, image_width: int) -> None:
-    """Add the two towers to a model made by `build_cross_modal_matching_v1`.
+def matching_of(model: Model) -> Matching:
+    """Return how a matching model is built, trained and asked."""
+    return model.attrs["matching"]
+
+
+def set_towers(model: Model, **towers: nn.Module) -> None:
+    """Give a matching model its towers, in place of earlier ones.
 
     Args:
         model: The model.
-        text_width: Width of the token vectors.
-        image_width: Width of the image features.
+        **towers: The towers by the names of the model's refs.
     """
-    # Remove what an earlier call added, but keep text encoder and loss.
-    del model.layers[2:]
-    hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
-    towers = {
-        "text_tower": Tower(text_width, hidden, width),
-        "image_tower": Tower(image_width, hidden, width, standardize=True),
-    }
+    old = [model.get_ref(name) for name in towers if model.has_ref(name)]
+    for layer in old:
+        model.layers.remove(layer)
     for name, tower in towers.items():
         layer = torch_layer(tower)
         model.layers.append(layer)
         model.set_ref(name, layer)
 
 
-def fit_image_statistics(model: Model, features: np.ndarray) -> None:
-    """Let the image tower standardize images by the statistics of features, (n, image_width)."""
-    tower = get_module(model.get_ref("image_tower"))
-    tower.standardize.fit(torch.from_numpy(features.astype(np.float32)))
+def standardize(tower: Model, features: NDArray) -> None:
+    """Let a tower standardize its inputs by the statistics of features, (n, width)."""
+    get_module(tower).standardize.fit(torch.from_numpy(features.astype(np.float32)))
 
 
-def matching_loss(
-    model: Model, queries: Floats2d, keys: Floats2d, targets: np.ndarray
-) -> tuple[float, Floats2d, Floats2d]:
-    """Compute the model's loss, and its gradients with respect to queries and keys.
-
-    Args:
-        model: The model.
-        queries: Vectors of tokens, (n_tokens, width). Those with NaN do not count; at least one
-            must have none.
-        keys: Vectors of images, (n_images, width).
-        targets: Row in `keys` of each token's image, (n_tokens,).
-
-    Returns:
-        The loss, and its gradients with respect to the queries and to the keys.
-    """
-    ops = model.ops
-    d_queries: Any = ops.alloc2f(*queries.shape)
-    counts = ~ops.xp.isnan(queries[:, 0])
-    device = next(get_module(model.get_ref("text_tower")).parameters()).device
-    rows = torch.as_tensor(targets[ops.to_numpy(counts)], dtype=torch.long, device=device)
-    loss, (d_queries[counts], d_keys) = loss_and_gradients(
-        model.get_ref("loss"), [queries[counts], keys], rows
-    )
-    return loss, d_queries, d_keys
+def as_floats(ops: Ops, array: NDArray) -> Floats2d:
+    """Return an array (n, width) in single precision, on the device."""
+    return ops.asarray2f(cast("Floats2d", array), dtype="float32")
 
 
 def _init(model: Model, X: list[Doc] | None = None, Y: object = None) -> None:

@@ -6,14 +6,16 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.attrs import IDS
+from spacy.attrs import IDS, ORTH
 from spacy.errors import Errors
 from spacy.language import Language
+from spacy.lexeme import Lexeme
 from spacy.tokens import Doc, Token
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path, minibatch
@@ -25,8 +27,8 @@ from ..files import VokensError
 from ..identity import EncoderId, describe_lookalike
 from ..images.pool import ImagePool
 from ..index import VokenImage, VokenIndex
-from ..models.frozen_tok2vec import enable_cache
-from ..models.matching import build_towers, fit_image_statistics, matching_loss
+from ..models.matching import matching_of
+from .forms import FormTable, Found
 from .scorer import score_vokens
 from .serialize import FilePipe
 from .util import OwnImages, batches_by_length
@@ -34,33 +36,18 @@ from .words import LostWords
 
 logger = logging.getLogger(__name__)
 
-# Images whose keys are computed at a time.
-KEY_BATCH = 4096
-
 DEFAULT_CONFIG = """
 [model]
-@architectures = "spacy-vokens.CrossModalMatching.v1"
-hidden_width = 256
-width = 64
+@architectures = "spacy-vokens.WordMatching.v1"
+hidden_width = 512
+width = 128
 
-[model.tok2vec]
-@architectures = "spacy-vokens.FrozenTok2Vec.v1"
-
-[model.tok2vec.tok2vec]
-@architectures = "spacy-vokens.Tok2VecTransformer.v1"
+[model.words]
+@architectures = "spacy-vokens.PieceVectors.v1"
 name = "bert-base-cased"
-tokenizer_config = {"use_fast": true}
-
-[model.tok2vec.tok2vec.get_spans]
-@span_getters = "spacy-vokens.piece_spans.v1"
-window = 128
-stride = 96
-
-[model.tok2vec.tok2vec.pooling]
-@layers = "reduce_mean.v1"
 
 [model.loss]
-@voken_losses = "spacy-vokens.InfoNCE.v1"
+@voken_losses = "spacy-vokens.WordPositives.v1"
 """
 
 
@@ -78,6 +65,7 @@ stride = 96
         "model": Config().from_str(DEFAULT_CONFIG)["model"],
         "top_k": 1,
         "threshold": None,
+        "min_visualness": None,
         "skip": ["is_space", "is_punct"],
         "overwrite": False,
         "exclude_own": False,
@@ -90,6 +78,7 @@ def make_voken_retriever(
     model: Model,
     top_k: int,
     threshold: float | None,
+    min_visualness: float | None,
     skip: list[str],
     overwrite: bool,
     exclude_own: bool,
@@ -100,9 +89,12 @@ def make_voken_retriever(
     Args:
         nlp: The pipeline.
         name: Name of the component.
-        model: The matching model, for instance `spacy-vokens.CrossModalMatching.v1`.
+        model: The matching model, for instance `spacy-vokens.WordMatching.v1`.
         top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
         threshold: A token whose best score is below this has no voken; None keeps all.
+        min_visualness: A word whose visualness is below this has no voken, because its pictures are
+            like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
+            matching models that know it, such as `spacy-vokens.WordMatching.v1`.
         skip: Token flags such as "is_punct". Tokens with one of them have no voken.
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
@@ -121,6 +113,7 @@ def make_voken_retriever(
         name,
         top_k=top_k,
         threshold=threshold,
+        min_visualness=min_visualness,
         skip=skip,
         overwrite=overwrite,
         exclude_own=exclude_own,
@@ -151,10 +144,13 @@ class VokenRetriever(FilePipe):
 
     Args:
         vocab: The vocabulary.
-        model: The matching model, for instance `spacy-vokens.CrossModalMatching.v1`.
+        model: The matching model, for instance `spacy-vokens.WordMatching.v1`.
         name: Name of the component.
         top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
         threshold: A token whose best score is below this has no voken; None keeps all.
+        min_visualness: A word whose visualness is below this has no voken, because its pictures are
+            like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
+            matching models that know it, such as `spacy-vokens.WordMatching.v1`.
         skip: Token flags such as "is_punct". Tokens with one of them have no voken.
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
@@ -176,6 +172,7 @@ class VokenRetriever(FilePipe):
         *,
         top_k: int = 1,
         threshold: float | None = None,
+        min_visualness: float | None = None,
         skip: Iterable[str] = (),
         overwrite: bool = False,
         exclude_own: bool = False,
@@ -192,6 +189,7 @@ class VokenRetriever(FilePipe):
                 )
         self.top_k = top_k
         self.threshold = threshold
+        self.min_visualness = min_visualness
         self.overwrite = overwrite
         self.exclude_own = exclude_own
         self.scorer = scorer
@@ -214,6 +212,7 @@ class VokenRetriever(FilePipe):
         self._index = index
         # What documents get as `voken_index`: without and with `exclude_own`.
         self._marks: tuple[str, ...] = ()
+        self._forms: dict[tuple[int, float | None], FormTable] = {}
         if index is not None:
             self._marks = str(index.mark), str(replace(index.mark, exclude_own=True))
             # With n_process, this process gets documents back that it never gave to the component.
@@ -278,20 +277,21 @@ class VokenRetriever(FilePipe):
                 pool,
                 lookalike,
             )
-        sample = [eg.predicted for eg in pairs if len(eg.predicted)][:10]
-        if not sample:
+        pairs = [eg for eg in pairs if len(eg.predicted)]
+        if not pairs:
             raise VokensError(f"{self.name}: the training examples have no tokens.")
-        self.model.initialize(X=sample)
-        widths = [v.shape[1] for v in self.model.get_ref("tok2vec").predict(sample) if len(v)]
+        docs = [eg.predicted for eg in pairs]
         self.cfg.update(
-            text_width=widths[0],
+            text_width=matching_of(self.model).text_width(self.model, docs[:10]),
             image_width=self._pool.dimension,
             encoder=str(self._pool.encoder),
         )
         self.build_layers()
-        enable_cache(self.model)
-        used = sorted({eg.reference._.visual_image_id for eg in pairs})
-        fit_image_statistics(self.model, self._pool.features[self._pool.rows(used)])
+        self.cfg.update(
+            matching_of(self.model).fit(
+                self.model, docs, self._image_rows(pairs), self._pool.features
+            )
+        )
 
     def update(
         self,
@@ -337,23 +337,16 @@ class VokenRetriever(FilePipe):
         if not pairs:
             return losses
         set_dropout_rate(self.model, drop)
-        ids, image_of_pair = np.unique(
-            [eg.reference._.visual_image_id for eg in pairs], return_inverse=True
+        update = matching_of(self.model).begin_update(
+            self.model,
+            [eg.predicted for eg in pairs],
+            self._image_rows(pairs),
+            self._pool.features,
         )
-        features = self._pool.features[self._pool.rows(ids.tolist())]
-        ops = self.model.ops
-        queries, backprop_queries = self.model.begin_update([eg.predicted for eg in pairs])
-        if ops.xp.isnan(ops.flatten(queries)).all():
+        if update is None:
             return losses
-        keys, backprop_keys = self.model.get_ref("image_tower").begin_update(
-            ops.asarray2f(features.astype(np.float32))
-        )
-        lengths = [len(query) for query in queries]
-        loss, d_queries, d_keys = matching_loss(
-            self.model, ops.flatten(queries), keys, np.repeat(image_of_pair, lengths)
-        )
-        backprop_queries(ops.unflatten(d_queries, ops.asarray1i(lengths)))
-        backprop_keys(d_keys)
+        loss, backprop = update
+        backprop()
         if sgd not in (None, False):
             self.finish_update(sgd)
         # Its keys belong to the weights before this step.
@@ -501,9 +494,13 @@ class VokenRetriever(FilePipe):
         index = self._index
         if index is None:
             raise VokensError(self._no_index())
-        per_doc = self.queries(docs)
-        lengths = [len(query) for query in per_doc]
-        ids, scores = index.search(np.concatenate(per_doc), self.top_k + self.exclude_own)
+        lengths = [len(doc) for doc in docs]
+        k = self.top_k + self.exclude_own
+        if matching_of(self.model).by_form:
+            forms = np.concatenate([doc.to_array(ORTH) for doc in docs])
+            ids, scores = self._form_table(index, k).look_up(forms, docs[0].vocab)
+        else:
+            ids, scores = index.search(np.concatenate(self.queries(docs)), k)
         if self.exclude_own:
             own = np.array([doc._.visual_image_id for doc in docs], dtype=object)
             # A stable sort moves a token's own image, if it is there, behind the others.
@@ -527,10 +524,17 @@ class VokenRetriever(FilePipe):
             scores: What `predict` found for each of them.
         """
         for doc, retrieved in zip(docs, scores, strict=True):
-            ids, values = retrieved.ids, retrieved.scores.astype(object)
-            values[ids == None] = None  # noqa: E711 (elementwise)
-            set_token_values(doc, "voken", ids[:, 0].tolist())
-            set_token_values(doc, "voken_score", values[:, 0].tolist())
+            ids, values = retrieved.ids, retrieved.scores
+            best = ids[:, 0].tolist()
+            set_token_values(doc, "voken", best)
+            set_token_values(
+                doc,
+                "voken_score",
+                [
+                    None if image is None else score
+                    for image, score in zip(best, values[:, 0].tolist(), strict=True)
+                ],
+            )
             ranked: list[Any] = [None] * len(doc)
             if ids.shape[1] > 1:
                 ranked = [
@@ -595,7 +599,9 @@ class VokenRetriever(FilePipe):
     def build_layers(self) -> None:
         """Make the towers, if the component is initialized."""
         if self.cfg:
-            build_towers(self.model, self.cfg["text_width"], self.cfg["image_width"])
+            matching_of(self.model).build(
+                self.model, self.cfg["text_width"], self.cfg["image_width"]
+            )
 
     # Helpers
 
@@ -626,14 +632,34 @@ class VokenRetriever(FilePipe):
 
         Equal features get equal keys. Computed apart, they could differ in their last digits.
         """
-        tower, ops = self.model.get_ref("image_tower"), self.model.ops
-        keys = [
-            ops.to_numpy(tower.predict(ops.asarray2f(features[i : i + KEY_BATCH], dtype="f")))
-            for i in range(0, len(features), KEY_BATCH)
-        ]
+        keys = matching_of(self.model).keys(self.model, features)
         firsts: dict[bytes, int] = {}
         rows = [
             firsts.setdefault(hashlib.blake2b(image).digest(), row)
             for row, image in enumerate(np.ascontiguousarray(features))
         ]
-        return np.concatenate(keys)[rows]
+        return keys[rows]
+
+    def _image_rows(self, pairs: Iterable[Example]) -> NDArray[np.int64]:
+        """Return the row of each pair's image in the training pool."""
+        assert self._pool is not None
+        return self._pool.rows(eg.reference._.visual_image_id for eg in pairs)
+
+    def _form_table(self, index: VokenIndex, k: int) -> FormTable:
+        """Return the table of the best `k` images of each form. It belongs to the index."""
+        least = self.cfg["min_visualness"] if self.min_visualness is None else self.min_visualness
+        table = self._forms.get((k, least))
+        if table is None:
+            # Another thread may have been first.
+            table = FormTable(partial(self._find_images, index, k, least))
+            table = self._forms.setdefault((k, least), table)
+        return table
+
+    def _find_images(
+        self, index: VokenIndex, k: int, least: float | None, words: list[Lexeme]
+    ) -> Found:
+        """Find the best `k` images of words; none for those with nothing to show."""
+        queries, visualness = matching_of(self.model).form_queries(self.model, words)
+        if least is not None:
+            queries[visualness < least] = np.nan
+        return index.search(queries, k)

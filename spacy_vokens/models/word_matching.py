@@ -1,0 +1,332 @@
+"""The word part of a matching model: pictures that show the word, by a look-up.
+
+A word's query is made of its static vector, whatever its context, and a word's positives are all
+images whose texts have it. So the query of a form is computed once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from spacy.attrs import ORTH
+from spacy.lexeme import Lexeme
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+from torch import nn
+
+from ..stems import stemmer_of
+from .matching import Matching, as_floats, set_towers, standardize
+from .torch.towers import SkipTower, Visualness
+from .torch_layer import get_module, loss_and_gradients, torch_layer
+from .visualness import fit_visualness, visual_distances
+
+# A word is about something that can be seen if texts of so many images have it.
+MIN_IMAGES = 5
+# The share of content words that may lose their vokens for the stop words to have none.
+LOST_SHARE = 0.04
+
+
+def build_word_matching_v1(
+    words: Model[list[Lexeme], Floats2d],
+    loss: nn.Module,
+    hidden_width: int = 512,
+    width: int = 128,
+) -> Model[list[Doc], list[Floats2d]]:
+    """Build `spacy-vokens.WordMatching.v1`, a matching model of single words.
+
+    It gives every token its query vector: an array (n_tokens, width) per document, with NaN for
+    tokens that have no word vector. The towers are added once the encoders' widths are known.
+
+    Args:
+        words: The source of word vectors, such as `spacy-vokens.PieceVectors.v1`.
+        loss: A registered matching loss over words, such as `spacy-vokens.WordPositives.v1`.
+        hidden_width: Width of the towers' hidden layer.
+        width: Width of the shared space.
+
+    Returns:
+        The model, without towers.
+    """
+    loss_node = torch_layer(loss)
+    return Model(
+        "word_matching",
+        _forward,
+        layers=[words, loss_node],
+        dims={"nO": width},
+        attrs={"hidden_width": hidden_width, "matching": WordMatching()},
+        refs={
+            "words": words,
+            "loss": loss_node,
+            "text_tower": None,
+            "image_tower": None,
+            "visualness": None,
+        },
+    )
+
+
+class WordMatching(Matching):
+    """Queries from the forms of words, and all images whose texts have the word as positives."""
+
+    by_form: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        # Of a training run: it is never stored.
+        self._texts: TrainingWords | None = None
+
+    def __reduce__(self) -> tuple[type[WordMatching], tuple[()]]:
+        return WordMatching, ()
+
+    def text_width(self, model: Model, docs: list[Doc]) -> int:
+        """Initialize the source of word vectors, and return their width."""
+        words = model.get_ref("words")
+        words.initialize(X=[doc.vocab[token.orth] for doc in docs for token in doc])
+        return words.get_dim("nO")
+
+    def build(self, model: Model, text_width: int, image_width: int) -> None:
+        """Add the two towers, and the estimate of the words' visualness."""
+        hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
+        set_towers(
+            model,
+            text_tower=SkipTower(text_width, hidden, width),
+            image_tower=SkipTower(image_width, hidden, width),
+            visualness=Visualness(text_width),
+        )
+
+    def fit(
+        self, model: Model, docs: Sequence[Doc], rows: NDArray[np.integer], features: NDArray
+    ) -> dict[str, Any]:
+        """Fit the statistics of words and images, and the visualness of words.
+
+        Returns:
+            `min_visualness`, below which a word has nothing to show: such that few of the content
+            words of the texts are below it. None if the language has no list of stop words.
+        """
+        texts = self._texts = TrainingWords.from_docs(docs, rows)
+        vectors = model.ops.to_numpy(model.get_ref("words").predict(texts.words))
+        has_vector = ~np.isnan(vectors[:, 0])
+        texts.set_vectors(np.nan_to_num(vectors), has_vector)
+        standardize(model.get_ref("text_tower"), vectors[has_vector])
+        standardize(model.get_ref("image_tower"), features[texts.images])
+        distances = visual_distances(texts.stem_images(), features[texts.images])
+        weight, bias = fit_visualness(
+            vectors[has_vector],
+            distances[texts.stems][has_vector],
+            texts.n_images()[texts.stems][has_vector],
+        )
+        module = get_module(model.get_ref("visualness"))
+        module.weight.copy_(torch.from_numpy(weight))
+        module.bias.fill_(bias)
+        is_content = texts.is_content() & has_vector
+        if not any(word.is_stop for word in texts.words) or not is_content.any():
+            return {"min_visualness": None}
+        _, visualness = self.form_queries(model, texts.words)
+        return {
+            "min_visualness": _weighted_quantile(
+                visualness[is_content], texts.counts[is_content], LOST_SHARE
+            )
+        }
+
+    def begin_update(
+        self, model: Model, docs: list[Doc], rows: NDArray[np.integer], features: NDArray
+    ) -> tuple[float, Callable[[], None]] | None:
+        """Compute the loss of the words in all texts of a batch's images."""
+        if self._texts is None:
+            return None
+        batch = self._texts.batch(rows)
+        if batch is None:
+            return None
+        images, vectors, positives, counts = batch
+        ops = model.ops
+        text_tower, image_tower = (model.get_ref(name) for name in ("text_tower", "image_tower"))
+        queries, backprop_queries = text_tower.begin_update(as_floats(ops, vectors))
+        keys, backprop_keys = image_tower.begin_update(as_floats(ops, features[images]))
+        device = next(get_module(model.get_ref("text_tower")).parameters()).device
+        loss, (d_queries, d_keys) = loss_and_gradients(
+            model.get_ref("loss"),
+            [queries, keys],
+            torch.as_tensor(positives, device=device),
+            torch.as_tensor(counts, device=device),
+        )
+
+        def backprop() -> None:
+            backprop_queries(d_queries)
+            backprop_keys(d_keys)
+
+        return loss, backprop
+
+    def form_queries(
+        self, model: Model, words: list[Lexeme]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Compute queries and visualness of words; NaN for those without a vector."""
+        if not words:
+            return np.zeros((0, model.get_dim("nO")), np.float32), np.zeros(0, np.float32)
+        vectors = model.get_ref("words").predict(words)
+        queries = model.get_ref("text_tower").predict(vectors)
+        visualness = model.get_ref("visualness").predict(vectors)
+        return model.ops.to_numpy(queries), model.ops.to_numpy(visualness)[:, 0]
+
+
+class TrainingWords:
+    """The words in the texts of images.
+
+    Args:
+        words: The distinct forms in lower case.
+        stems: The stem of each form, as a number, (n_words,).
+        images: Rows of the images in the pool, sorted, (n_images,).
+        words_of_image: For each image, the forms in its texts and in how many texts each is.
+        stems_of_image: The same for stems.
+    """
+
+    def __init__(
+        self,
+        words: list[Lexeme],
+        stems: NDArray[np.int64],
+        images: NDArray[np.int64],
+        words_of_image: Sequence[Counter[int]],
+        stems_of_image: Sequence[Counter[int]],
+    ) -> None:
+        self.words = words
+        self.stems = stems
+        self.images = images
+        self._words = _Rows(words_of_image)
+        self._stems = _Rows(stems_of_image)
+        self.counts = np.bincount(self._words.columns, self._words.values, len(words))
+        self._vectors = np.zeros((len(words), 0), np.float32)
+        self._has_vector = np.zeros(len(words), bool)
+
+    @classmethod
+    def from_docs(cls, docs: Sequence[Doc], rows: NDArray[np.integer]) -> TrainingWords:
+        """Count the words of documents.
+
+        Args:
+            docs: Texts about images.
+            rows: Row of each document's image in the pool, (n_docs,).
+
+        Returns:
+            The words.
+        """
+        images, image_of_doc = np.unique(rows, return_inverse=True)
+        vocab, stem_of = docs[0].vocab, stemmer_of(docs[0].lang_)
+        forms: list[Lexeme] = []
+        number_of_form: dict[str, int] = {}
+        number_of_stem: dict[str, int] = {}
+        stems: list[int] = []
+
+        @cache
+        def number(orth: int) -> int:
+            # -1 for what is not a word.
+            lexeme = vocab[orth]
+            if lexeme.is_punct or lexeme.is_space:
+                return -1
+            form = lexeme.lower_
+            if form not in number_of_form:
+                number_of_form[form] = len(forms)
+                forms.append(vocab[form])
+                stems.append(number_of_stem.setdefault(stem_of(form), len(number_of_stem)))
+            return number_of_form[form]
+
+        words_of_image: list[Counter[int]] = [Counter() for _ in images]
+        stems_of_image: list[Counter[int]] = [Counter() for _ in images]
+        for doc, image in zip(docs, image_of_doc, strict=True):
+            found = {number(orth) for orth in doc.to_array(ORTH).tolist()} - {-1}
+            words_of_image[image].update(found)
+            stems_of_image[image].update({stems[form] for form in found})
+        return cls(forms, np.array(stems, np.int64), images, words_of_image, stems_of_image)
+
+    def set_vectors(self, vectors: NDArray[np.float32], has_vector: NDArray[np.bool_]) -> None:
+        """Keep the vectors of the words, (n_words, width), and which words have one."""
+        self._vectors, self._has_vector = vectors, has_vector
+
+    def stem_images(self) -> Iterable[NDArray[np.int64]]:
+        """Return, for each stem, the places in `images` of those whose texts have it."""
+        order = np.argsort(self._stems.columns, kind="stable")
+        bounds = np.cumsum(np.bincount(self._stems.columns))[:-1]
+        return np.split(self._stems.rows[order], bounds)
+
+    def n_images(self) -> NDArray[np.int64]:
+        """Return the number of images of each stem."""
+        return np.bincount(self._stems.columns)
+
+    def is_content(self) -> NDArray[np.bool_]:
+        """Tell which words are no stop words and have a stem that enough images share."""
+        is_word = [word.is_alpha and not word.is_stop for word in self.words]
+        return np.array(is_word, bool) & (self.n_images()[self.stems] >= MIN_IMAGES)
+
+    def batch(
+        self, rows: NDArray[np.integer]
+    ) -> tuple[NDArray[np.int64], NDArray, NDArray[np.float32], NDArray[np.float32]] | None:
+        """Put together what a batch of images is about.
+
+        Args:
+            rows: Rows of images in the pool, with or without repetitions. Those without a text are
+                ignored.
+
+        Returns:
+            The distinct images' rows; the vectors of the words in their texts, (n_words, width);
+            how many texts of each image have each word's stem, (n_words, n_images); and how many
+            texts have each word, (n_words,). None if no word has a vector.
+        """
+        places = np.flatnonzero(np.isin(self.images, rows))
+        image, word, n_texts = self._words.select(places)
+        counts = np.bincount(word, n_texts, len(self.words)).astype(np.float32)
+        words = np.flatnonzero((counts > 0) & self._has_vector)
+        if not len(words):
+            return None
+        image, stem, n_texts = self._stems.select(places)
+        stems, column = np.unique(stem, return_inverse=True)
+        by_stem = np.zeros((len(stems), len(places)), np.float32)
+        by_stem[column, image] = n_texts
+        positives = by_stem[np.searchsorted(stems, self.stems[words])]
+        return self.images[places], self._vectors[words], positives, counts[words]
+
+
+class _Rows:
+    """Counters of numbers, one after the other, in arrays."""
+
+    def __init__(self, counters: Sequence[Counter[int]]) -> None:
+        sizes = [len(counter) for counter in counters]
+        self.rows = np.repeat(np.arange(len(sizes)), sizes)
+        self.columns = np.array([key for counter in counters for key in counter], np.int64)
+        self.values = np.array([n for c in counters for n in c.values()], np.float32)
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    def select(
+        self, rows: NDArray[np.integer]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Return place in `rows`, number and count of everything that some counters hold."""
+        starts, sizes = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
+        offsets = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        found = np.repeat(starts, sizes) + offsets
+        return np.repeat(np.arange(len(rows)), sizes), self.columns[found], self.values[found]
+
+
+def _weighted_quantile(values: NDArray, weights: NDArray, share: float) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) - weights[order]
+    return float(values[order][np.searchsorted(below, share * weights.sum(), "right") - 1])
+
+
+def _forward(
+    model: Model, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
+    ops, vocab = model.ops, docs[0].vocab
+    orths = np.concatenate([doc.to_array(ORTH) for doc in docs])
+    forms, form_of_token = np.unique(orths, return_inverse=True)
+    vectors = model.get_ref("words").predict([vocab[orth] for orth in forms.tolist()])
+    queries, backprop_queries = model.get_ref("text_tower")(vectors, is_train)
+    inverse: Any = ops.xp.asarray(form_of_token)
+    lengths = ops.asarray1i([len(doc) for doc in docs])
+
+    def backprop(d_queries: list[Floats2d]) -> list[Doc]:
+        d_forms: Any = ops.alloc2f(*queries.shape)
+        ops.scatter_add(d_forms, inverse, ops.flatten(d_queries))
+        backprop_queries(d_forms)
+        return []
+
+    return ops.unflatten(queries[inverse], lengths), backprop
