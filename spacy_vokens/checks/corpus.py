@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import spacy
+from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
@@ -23,6 +25,7 @@ from .overlap import check_duplicates, check_names
 from .pieces import check_pieces
 from .report import Message, Row, Section, Table, bar, share, table
 from .splits import TRAINING, Split, read_splits
+from .words import check_word_hit
 
 # Documents are counted in classes by their length. These are the upper bounds, in tokens; a last
 # class has the longer ones.
@@ -30,7 +33,11 @@ LENGTHS = (8, 16, 32, 64, 128)
 
 
 def debug_data(
-    corpus: Path, *, pool: Path | None = None, encoder: str | None = None
+    corpus: Path,
+    *,
+    pool: Path | None = None,
+    encoder: str | None = None,
+    lang: str | None = None,
 ) -> list[Section]:
     """Check a corpus, its vokens and their pool before a tagger is trained on them.
 
@@ -40,6 +47,8 @@ def debug_data(
             compared with each other.
         encoder: Folder of the tagger's text encoder, or the name of a model in this machine's
             cache. Without it no word pieces are counted.
+        lang: The code of the corpus's language, as in spaCy. Without it words are not compared with
+            the texts of their images.
 
     Returns:
         The report, one section per check.
@@ -47,14 +56,20 @@ def debug_data(
     Raises:
         OSError: If the corpus, the pool or the encoder's tokenizer is missing.
         VokensError: If the corpus or the pool is damaged, or the encoder has no fast tokenizer.
+        ImportError: If spaCy does not know the language.
     """
-    splits = read_splits(corpus, Vocab())
+    nlp = None if lang is None else spacy.blank(lang)
+    splits = read_splits(corpus, Vocab() if nlp is None else nlp.vocab)
     opened = None if pool is None else ImagePool.open(pool)
-    return check_splits(splits, pool=opened, encoder=encoder)
+    return check_splits(splits, pool=opened, encoder=encoder, nlp=nlp)
 
 
 def check_splits(
-    splits: Sequence[Split], *, pool: ImagePool | None = None, encoder: str | None = None
+    splits: Sequence[Split],
+    *,
+    pool: ImagePool | None = None,
+    encoder: str | None = None,
+    nlp: Language | None = None,
 ) -> list[Section]:
     """Run all checks.
 
@@ -63,6 +78,8 @@ def check_splits(
         pool: Where the vokens should come from. Without it they are only compared with each other.
         encoder: Folder of the tagger's text encoder, or the name of a model in this machine's
             cache. Without it no word pieces are counted.
+        nlp: A pipeline of the corpus's language, whose vocabulary the documents have. Without it
+            words are not compared with the texts of their images.
 
     Returns:
         The report, one section per check.
@@ -73,6 +90,7 @@ def check_splits(
     """
     # First, because it is the only check that can raise, and the others take time.
     pieces = check_pieces(splits, encoder)
+    words = None if pool is None else check_word_hit(splits, pool, nlp)
     return [
         check_sizes(splits),
         check_labels(splits),
@@ -81,6 +99,7 @@ def check_splits(
         check_names(splits),
         check_images(splits, pool),
         check_vokens(splits, pool),
+        *([] if words is None else [words]),
         *([] if pool is None else [check_files(splits, pool)]),
         pieces,
     ]

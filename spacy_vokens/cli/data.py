@@ -303,6 +303,13 @@ def debug_data_cli(
             help="The tagger's text encoder, to count the word pieces of the words",
         ),
     ] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            help="Language of the corpus, to compare words with the texts that the pool has of "
+            "their images"
+        ),
+    ] = None,
     output: PageOption = None,
 ) -> None:
     """Check a corpus, its vokens and their pool before training on them.
@@ -317,7 +324,7 @@ def debug_data_cli(
     from ..visualize.checks_page import render_debug_page
 
     with expected_errors(f"Could not check {corpus}"):
-        sections = debug_data(corpus, pool=pool, encoder=text_encoder)
+        sections = debug_data(corpus, pool=pool, encoder=text_encoder, lang=lang)
     for section in sections:
         _print_section(section)
     msg.divider("Summary")

@@ -86,18 +86,30 @@ def evaluate_retrieval_cli(
             file_okay=False,
         ),
     ] = None,
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A .spacy file, or a folder of them, with texts of the images, for word-hit. Can "
+            "be repeated. Default: the pool's own texts, or else the .spacy files beside DATA",
+            exists=True,
+        ),
+    ] = None,
     output: ScoresOption = None,
     code: CodeOption = None,
     gpu_id: GpuOption = -1,
 ) -> None:
-    """Score how well a pipeline retrieves the images that a corpus names, against chance."""
+    """Score how well a pipeline retrieves the images that a corpus names, against chance.
+
+    Word-hit is the share of the words whose image has a text with that word. The images are all
+    those of the pool but the document's own.
+    """
     from ..scoring.evaluate import evaluate_retrieval
 
     import_code(code)
     with expected_errors(f"Could not evaluate {model} on {data}"):
         use_gpu(gpu_id)
-        scores = evaluate_retrieval(model, data, pool)
-        _print_retrieval(scores["retrieval"])
+        scores = evaluate_retrieval(model, data, pool, captions=captions or ())
+        _print_retrieval(scores)
         _save_scores(scores, output)
 
 
@@ -115,13 +127,27 @@ def _print_entities(title: str, prefix: str, scores: dict[str, Any]) -> None:
     msg.table(rows, header=("", "P", "R", "F1", "Mentions"), aligns=("l", "r", "r", "r", "r"))
 
 
-def _print_retrieval(retrieval: dict[str, Any]) -> None:
-    msg.divider(f"Retrieval among {retrieval['candidates']:,} images")
-    chance = {name: f"{value:.3f}" for name, value in retrieval["chance"].items()}
-    rows = [
-        (name, f"{score:.3f}", chance.get(name, "")) for name, score in retrieval["scores"].items()
-    ]
-    msg.table(rows, header=("", "Score", "Chance"), aligns=("l", "r", "r"))
+def _print_retrieval(scores: dict[str, Any]) -> None:
+    from ..messages import count_of
+    from ..scoring.compare import retrieval_rows, word_hit_rows
+
+    def print_rows(title: str, rows: list[tuple[str, str, str]]) -> None:
+        msg.divider(title)
+        msg.table(rows, header=("", "Score", "Chance"), aligns=("l", "r", "r"))
+
+    retrieval, word_hit = scores["retrieval"], scores["word_hit"]
+    print_rows(f"Retrieval among {retrieval['candidates']:,} images", retrieval_rows(retrieval))
+    if word_hit is None:
+        msg.info("Word-hit is left out", scores["no_word_hit"])
+        return
+    print_rows(f"Word-hit among {word_hit['images']:,} images", word_hit_rows(word_hit))
+    msg.text(
+        f"{count_of(word_hit['voken_content_words'], 'content word')} with "
+        f"{count_of(word_hit['voken_content_stems'], 'stem')}"
+    )
+    if n_without := word_hit["images"] - word_hit["images_with_texts"]:
+        why = "A word whose voken is such an image counts as a miss."
+        msg.info(f"{count_of(n_without, 'image')} without a text", why)
 
 
 def _save_scores(scores: dict[str, Any], output: Path | None) -> None:
@@ -261,16 +287,20 @@ def write_card_cli(
         Path | None,
         typer.Option(help="JSON file of 'calibrate --metrics'", exists=True, dir_okay=False),
     ] = None,
+    retrieval: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of 'evaluate-retrieval'", exists=True, dir_okay=False),
+    ] = None,
     code: CodeOption = None,
 ) -> None:
     """Complete a package's meta.json, so that the README spaCy writes from it is a model card.
 
-    The notes get what spaCy leaves out: the licenses of the sources, the images' credits, the
-    scores per type, and how far the confidences can be trusted.
+    The notes get what spaCy leaves out: the licenses of the sources, the images' credits, how well
+    words find their images, the scores per type, and how far the confidences can be trusted.
     """
     from ..pipeline.card import write_card
 
     import_code(code)
     with expected_errors(f"Could not write the card of {model}"):
-        write_card(model, meta, output, scores=scores, calibration=calibration)
+        write_card(model, meta, output, scores=scores, calibration=calibration, retrieval=retrieval)
     msg.good("Completed the meta", output)

@@ -15,6 +15,8 @@ from wasabi import MarkdownRenderer
 
 from ..files import VokensError, file_written_aside, read_object
 from ..identity import SHORT_HASH_DIGITS
+from ..messages import count_of
+from ..scoring.compare import retrieval_rows, word_hit_rows
 from .util import find_pipe
 from .visual_ner import VisualNer
 from .voken_retriever import VokenRetriever
@@ -29,11 +31,13 @@ def write_card(
     *,
     scores: Path | None = None,
     calibration: Path | None = None,
+    retrieval: Path | None = None,
 ) -> None:
     """Complete a package's meta, so that the README that spaCy writes from it is a model card.
 
     spaCy writes description, components, sources, labels and the scores on the dev data. The
-    `notes` get what it leaves out: licenses, images, scores per type on test data, confidences.
+    `notes` get what it leaves out: licenses, images, scores of retrieval, scores per type on test
+    data, confidences.
 
     Args:
         model: Name of an installed pipeline, or its folder.
@@ -42,6 +46,7 @@ def write_card(
         output: JSON file for `spacy package --meta-path`.
         scores: JSON file of `spacy vokens evaluate`.
         calibration: JSON file of `spacy vokens calibrate --metrics`.
+        retrieval: JSON file of `spacy vokens evaluate-retrieval`.
 
     Raises:
         OSError: If there is no such pipeline, or a file cannot be read.
@@ -51,12 +56,14 @@ def write_card(
     given = read_object(meta)
     if not given.get("description"):
         raise VokensError(f"{meta} has no description, so it is not the meta of a package.")
-    reports = [None if path is None else read_object(path) for path in (scores, calibration)]
+    files = (scores, calibration, retrieval)
+    reports = [None if path is None else read_object(path) for path in files]
     nlp = spacy.load(model)
     sections = [
         str(given.get("notes", "")).strip(),
         _describe_licenses(given.get("sources") or []),
         _describe_images(nlp),
+        _describe_retrieval(reports[2]),
         _describe_scores(reports[0]),
         _describe_confidence(nlp, reports[1]),
     ]
@@ -98,6 +105,38 @@ def _describe_images(nlp: Language) -> str:
     )
 
 
+def _describe_retrieval(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return ""
+    try:
+        retrieval, word_hit = report["retrieval"], report.get("word_hit")
+        rows = retrieval_rows(retrieval)
+        text = (
+            f"On {_describe_corpus(report)}. A text's image is ranked among "
+            f"{count_of(retrieval['candidates'], 'image')}."
+        )
+        if word_hit:
+            rows += word_hit_rows(word_hit)
+            text += (
+                " Word-hit (`voken_word_hit`) is the share of the words whose image, of "
+                f"{word_hit['images']:,}, has a text with that word: "
+                f"{count_of(word_hit['voken_content_words'], 'word')} with "
+                f"{count_of(word_hit['voken_content_stems'], 'stem')}."
+            )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise VokensError(
+            f"The scores of retrieval lack {error}: take a JSON file of 'spacy vokens "
+            "evaluate-retrieval'."
+        ) from None
+    table = _table(("Score", "Value", "Chance"), rows, ("l", "r", "r"))
+    return _section("Scores of retrieval", text, table)
+
+
+def _describe_corpus(report: dict[str, Any]) -> str:
+    sha256 = report["corpus_sha256"][:SHORT_HASH_DIGITS]
+    return f"`{Path(report['corpus']).name}`, {report['docs']:,} texts (SHA-256 {sha256})"
+
+
 def _describe_scores(report: dict[str, Any] | None) -> str:
     if report is None:
         return ""
@@ -107,15 +146,14 @@ def _describe_scores(report: dict[str, Any] | None) -> str:
             (name, *(f"{100 * of[key]:.2f}" for key in "prf"), str(of["mentions"]))
             for name, of in (("all", overall), *report["ents_per_type"].items())
         ]
-        corpus = f"`{Path(report['corpus']).name}`, {report['docs']:,} texts"
-        sha256 = report["corpus_sha256"][:SHORT_HASH_DIGITS]
+        corpus = _describe_corpus(report)
     except (AttributeError, KeyError, TypeError) as error:
         raise VokensError(
             f"The scores lack {error}: take a JSON file of 'spacy vokens evaluate'."
         ) from None
     return _section(
         "Scores by type",
-        f"On {corpus} (SHA-256 {sha256}), in percent, strict: bounds and label must both be right. "
+        f"On {corpus}, in percent, strict: bounds and label must both be right. "
         "The scores under Accuracy are on the data that the checkpoint was selected with.",
         _table(("Type", "P", "R", "F1", "Mentions"), rows, ("l", *"rrrr")),
     )

@@ -10,6 +10,14 @@ from typing import Any
 
 from ..files import VokensError, read_object
 
+# The figures of word-hit that are listed; chance has the same name with "_chance".
+WORD_HIT = (
+    "voken_word_hit",
+    "voken_word_hit_macro",
+    "voken_content_without",
+    "voken_stop_coverage",
+)
+
 
 @dataclass(frozen=True)
 class ScoreTable:
@@ -76,8 +84,42 @@ def _retrieval_table(reports: Mapping[str, dict[str, Any]]) -> ScoreTable:
     rows = []
     for name, report in reports.items():
         if retrieval := report.get("retrieval"):
-            for metric, value in retrieval["scores"].items():
-                chance = retrieval["chance"].get(metric)
-                by_chance = "" if chance is None else f"{chance:.3f}"
-                rows.append((name, str(retrieval["candidates"]), metric, f"{value:.3f}", by_chance))
+            n_images = str(retrieval["candidates"])
+            rows += [(name, n_images, *row) for row in retrieval_rows(retrieval)]
+        if word_hit := report.get("word_hit"):
+            rows += [(name, str(word_hit["images"]), *row) for row in word_hit_rows(word_hit)]
     return ScoreTable("Retrieval", ("", "Images", "Score", "Value", "Chance"), tuple(rows))
+
+
+def retrieval_rows(retrieval: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """List the scores of retrieval.
+
+    Args:
+        retrieval: `retrieval` in what `evaluate_retrieval` returned.
+
+    Returns:
+        Name, value and value by chance of each score. The last is empty if there is none.
+    """
+    scores, chance = retrieval["scores"], retrieval["chance"]
+    return [(name, _figure(score), _figure(chance.get(name))) for name, score in scores.items()]
+
+
+def word_hit_rows(word_hit: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """List the figures of word-hit.
+
+    Args:
+        word_hit: `word_hit` in what `evaluate_retrieval` returned.
+
+    Returns:
+        Name, value and value by chance of each figure. The last is empty if there is none. Figures
+        that could not be measured are left out.
+    """
+    return [
+        (name, _figure(word_hit[name]), _figure(word_hit.get(f"{name}_chance")))
+        for name in WORD_HIT
+        if word_hit[name] is not None
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import spacy
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 from tqdm import tqdm
 
@@ -17,8 +18,11 @@ from ..images.pool import ImagePool
 from ..pipeline.scorer import score_vokens
 from ..pipeline.util import load_with_pipe
 from ..pipeline.voken_retriever import VokenRetriever
+from ..stems import stemmer_of
+from .image_texts import find_texts
 from .ner import SpanScores, bio_tags, gold_tags, score_tags
 from .retrieval import chance_scores
+from .word_hit import MIN_IMAGES, image_stems, word_hit
 
 SCORER = "spacy_vokens.scoring.ner.score_tags"
 
@@ -55,24 +59,37 @@ def evaluate(model: str | Path, corpus: Path) -> dict[str, Any]:
     return report
 
 
-def evaluate_retrieval(model: str | Path, corpus: Path, pool: Path | None = None) -> dict[str, Any]:
+def evaluate_retrieval(
+    model: str | Path,
+    corpus: Path,
+    pool: Path | None = None,
+    *,
+    captions: Sequence[Path] = (),
+) -> dict[str, Any]:
     """Score how well a pipeline's retriever finds the images that a corpus names.
+
+    Also measures word-hit, how often a word's image has a text with that word, if texts of the
+    images are known.
 
     Args:
         model: Name of an installed pipeline with a `voken_retriever`, or its folder.
         corpus: The `.spacy` file to score on.
         pool: Folder of the image pool to search. Defaults to the images that the retriever has
             indexed.
+        captions: `.spacy` files, or folders of them, whose documents are texts of the images that
+            they name. Defaults to the texts that the images' records have, or else to the `.spacy`
+            files in the corpus's folder.
 
     Returns:
-        What was scored (`model`, `corpus`, `corpus_sha256`, `docs`, `tokens`) and `retrieval`: the
+        What was scored (`model`, `corpus`, `corpus_sha256`, `docs`, `tokens`); `retrieval`: the
         number of `candidates`, the images to choose from; the `scores`, `voken_r1` and so on; and
-        the scores by `chance`.
+        the scores by `chance`; and `word_hit`, what `score_word_hit` returns. If that is None,
+        `no_word_hit` says why.
 
     Raises:
         VokensError: If the pipeline has no retriever, the corpus names none of the images, or a
             file is damaged.
-        OSError: If the pipeline, the corpus or the pool is missing.
+        OSError: If the pipeline, the corpus, the pool or the captions are missing.
     """
     nlp, retriever = load_with_pipe(model, VokenRetriever)
     examples = list(Corpus(corpus)(nlp))
@@ -82,7 +99,18 @@ def evaluate_retrieval(model: str | Path, corpus: Path, pool: Path | None = None
     if found is None:
         images = f"images of the pool {pool}" if pool else f"images that {model} has indexed"
         raise VokensError(f"{corpus} names no {images}: there is nothing to score.")
-    return {**_describe(model, corpus, examples), "retrieval": found}
+    report = {**_describe(model, corpus, examples), "retrieval": found}
+    index = retriever.index
+    texts = find_texts(nlp, [] if index is None else index.records, corpus, captions)
+    report["word_hit"] = score_word_hit(nlp, retriever, examples, texts)
+    if report["word_hit"] is None:
+        report["no_word_hit"] = (
+            f"No word of {corpus} is in the texts of at least {MIN_IMAGES} images."
+            if any(index is not None and image_id in index for image_id, _ in texts)
+            else "No texts of the images are known. Name captions with --captions: .spacy files "
+            "whose documents name their images."
+        )
+    return report
 
 
 def score_entities(nlp: Language, examples: Iterable[Example]) -> dict[str, SpanScores]:
@@ -126,6 +154,47 @@ def score_retrieval(
         "scores": score_vokens(examples, retriever=retriever),
         "chance": chance_scores(n_candidates),
     }
+
+
+def score_word_hit(
+    nlp: Language,
+    retriever: VokenRetriever,
+    examples: Sequence[Example],
+    texts: Iterable[tuple[str, Doc]],
+) -> dict[str, Any] | None:
+    """Measure how often the image that a retriever finds for a word has a text with that word.
+
+    The image that a document came with does not count: the next best is taken.
+
+    Args:
+        nlp: The pipeline, for its language.
+        retriever: An indexed retriever.
+        examples: The documents. The predicted ones get vokens.
+        texts: Ids of images, each with a text. Other images than those of the index are ignored.
+
+    Returns:
+        The number of `images` in the index and of `images_with_texts` among them, and the figures
+        of `WordHit` by their names: `voken_word_hit` and so on. None if there is no index, or if no
+        word is in the texts of at least `MIN_IMAGES` images.
+    """
+    index = retriever.index
+    if index is None:
+        return None
+    stem_of = stemmer_of(nlp.lang)
+    stems = image_stems(((image_id, doc) for image_id, doc in texts if image_id in index), stem_of)
+    if not stems:
+        return None
+    settings = retriever.exclude_own, retriever.overwrite
+    retriever.exclude_own = retriever.overwrite = True
+    try:
+        docs = retriever.pipe(example.predicted for example in examples)
+        progress = tqdm(docs, total=len(examples), unit=" docs", disable=None, leave=False)
+        found = word_hit(progress, stems, n_images=len(index.ids), stem_of=stem_of)
+    finally:
+        retriever.exclude_own, retriever.overwrite = settings
+    if found is None:
+        return None
+    return {"images": len(index.ids), "images_with_texts": len(stems), **found.to_dict()}
 
 
 def _describe(model: str | Path, corpus: Path, examples: Sequence[Example]) -> dict[str, Any]:

@@ -20,9 +20,14 @@ from ..corpus.docbin import load_docs
 from ..corpus.lines import read_lines
 from ..corpus.reader import blank_copy
 from ..files import VokensError, file_written_aside
+from ..index import VokenIndex
+from ..messages import count_of
 from ..pipeline.util import find_pipe
 from ..pipeline.voken_retriever import VokenRetriever
+from ..scoring.image_texts import recorded_texts
 from ..scoring.ner import bio_tags, strict_spans
+from ..scoring.word_hit import image_stems, word_hit
+from ..stems import stemmer_of
 from .explain import EntitySpan, find_flips
 from .render import TITLE, to_html
 
@@ -105,12 +110,27 @@ def visualize(
         options.style,
         images=lambda voken: index.image(voken) if index is not None and voken in index else None,
         page=True,
-        options={"title": options.title},
+        options={"title": options.title, "summary": _describe_word_hit(nlp, index, docs)},
     )
     with file_written_aside(output) as aside:
         aside.write_text(page, encoding="utf-8")
     vokens = {voken for doc in docs for voken in get_token_values(doc, "voken") if voken}
     return PageReport(len(docs), len(vokens), has_images=index is not None)
+
+
+def _describe_word_hit(nlp: Language, index: VokenIndex | None, docs: list[Doc]) -> str:
+    """Say how many words are in a text of their image; "" if that is not known."""
+    if index is None:
+        return ""
+    stem_of = stemmer_of(nlp.lang)
+    stems = image_stems(recorded_texts(index.records, nlp), stem_of)
+    found = word_hit(docs, stems, n_images=len(index.records), stem_of=stem_of)
+    if found is None:
+        return ""
+    return (
+        f"{found.word_hit:.0%} of {count_of(found.content_words, 'content word')} in a text of "
+        f"their image ({found.word_hit_chance:.0%} by chance)"
+    )
 
 
 def read_documents(path: Path, nlp: Language) -> list[Doc]:

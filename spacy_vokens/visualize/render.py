@@ -22,7 +22,7 @@ from .thumbnails import Thumbnails
 # Returns the image with an id, or None if it is not available.
 FindImage = Callable[[str], VokenImage | None]
 STYLES = ("ent", "vokens")
-OPTIONS = ("colors", "ents", "title")
+OPTIONS = ("colors", "ents", "title", "summary")
 
 NO_IMAGE = '<span class="image none">no image</span>'
 
@@ -122,7 +122,7 @@ def render(
         page: Whether to return a complete HTML page, not a fragment.
         jupyter: Whether to display the HTML and return None. None detects a notebook.
         options: Any of `ents`, the labels to show (all by default); `colors`, a color per label;
-            `title`, the heading of a page.
+            `title`, the heading of a page; `summary`, a text after the counts below it.
 
     Returns:
         The HTML, or None if it was displayed.
@@ -164,7 +164,7 @@ def to_html(
             come from the index of the retriever that set the documents' vokens.
         page: Whether to return a complete HTML page, not a fragment.
         options: Any of `ents`, the labels to show (all by default); `colors`, a color per label;
-            `title`, the heading of a page.
+            `title`, the heading of a page; `summary`, a text after the counts below it.
 
     Returns:
         The HTML.
@@ -193,7 +193,7 @@ def to_html(
     title = str(options.get("title", TITLE))
     header = HEADER.format(
         title=escape(title),
-        counts=_counts(docs),
+        counts=" · ".join(filter(None, (_counts(docs), escape(str(options.get("summary", "")))))),
         legend=f"<p>{LEGEND}</p>\n" if style == "vokens" else "",
     )
     return frame_page(title, PAGE_STYLE, header + html)

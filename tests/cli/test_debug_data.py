@@ -8,6 +8,7 @@ from spacy.tokens import Span
 from spacy_vokens.corpus.docbin import save_docs
 from tests.checks.made import make_clean, make_doc
 from tests.cli.conftest import said
+from tests.conftest import LANG
 
 
 def save(splits, folder):
@@ -23,7 +24,7 @@ def clean(pool, tmp_path):
 
 def test_a_clean_corpus_passes(vokens, clean, pool, text_encoder, tmp_path):
     page = tmp_path / "new" / "page.html"
-    options = ("--text-encoder", text_encoder, "--output", page)
+    options = ("--text-encoder", text_encoder, "--lang", LANG, "--output", page)
     result = vokens("debug-data", clean, pool.path, *options)
     assert result.exit_code == 0, result.output
     assert said(result, "0 warnings, 0 failures")
@@ -90,6 +91,7 @@ def test_what_cannot_be_read_is_one_error(vokens, clean, pool, text_encoder, tmp
         ((tmp_path / "damaged.spacy",), "is not a .spacy corpus, or is damaged"),
         ((clean, tmp_path / "empty"), "is not an image pool"),
         ((clean, "--text-encoder", str(tmp_path / "empty")), "cannot be read"),
+        ((clean, "--lang", "zz"), "Can't import language zz"),
     ):
         result = vokens("debug-data", *arguments)
         assert result.exit_code == 1

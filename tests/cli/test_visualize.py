@@ -23,6 +23,8 @@ class WordRetriever:
         set_token_values(doc, "voken", [token._.voken or token.text for token in doc])
         return doc
 
+    records = ()
+
     @property
     def index(self) -> WordRetriever:
         return self

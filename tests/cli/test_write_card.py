@@ -4,14 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
+import spacy
 import srsly
 from spacy.cli.package import package
 
 from spacy_vokens.corpus.docbin import save_docs
 from tests.cli.conftest import said
 from tests.conftest import LANG
+from tests.fixtures import captions
 
-COMMANDS = {"--scores": "evaluate", "--calibration": "calibrate"}
+COMMANDS = {
+    "--scores": "evaluate",
+    "--calibration": "calibrate",
+    "--retrieval": "evaluate-retrieval",
+}
 META = {
     "description": "A test.",
     "license": "MIT",
@@ -29,8 +35,6 @@ def meta(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def corpus(tagged_examples, tmp_path: Path) -> Path:
-    import spacy
-
     path = tmp_path / "test.spacy"
     examples = tagged_examples(spacy.blank(LANG))
     save_docs([example.reference for example in examples], path)
@@ -96,7 +100,36 @@ def test_without_figures_it_says_so_or_nothing(
     assert "Confidence" not in notes
 
 
-@pytest.mark.parametrize("option", ["--scores", "--calibration"])
+def test_scores_of_retrieval_are_listed_with_chance(vokens, vokenizer_path, meta, tmp_path):
+    pairs, scores, out = (tmp_path / name for name in ("pairs.spacy", "scores.json", "meta.json"))
+    save_docs([example.reference for example in captions(spacy.blank(LANG))], pairs)
+    for arguments in (
+        ("evaluate-retrieval", vokenizer_path, pairs, "--output", scores),
+        ("write-card", vokenizer_path, meta, out, "--retrieval", scores),
+    ):
+        result = vokens(*arguments)
+        assert result.exit_code == 0, result.output
+    notes = srsly.read_json(out)["notes"]
+    for fact in (
+        "`pairs.spacy`, 6 texts (SHA-256",
+        "ranked among 6 images",
+        "whose image, of 6, has a text with that word: 6 words with 1 stem",
+        "| voken_sent_r1 | 1.000 | 0.167 |",
+        "| voken_word_hit | 1.000 | 1.000 |",
+    ):
+        assert fact in notes, fact
+    # Scores of an older version, or word-hit that could not be measured.
+    report = srsly.read_json(scores)
+    for word_hit in ({}, {"word_hit": None, "no_word_hit": "no texts"}):
+        report = {key: value for key, value in report.items() if key != "word_hit"} | word_hit
+        srsly.write_json(scores, report)
+        assert vokens("write-card", vokenizer_path, meta, out, "--retrieval", scores).exit_code == 0
+        notes = srsly.read_json(out)["notes"]
+        assert "| voken_sent_r1 | 1.000 | 0.167 |" in notes
+        assert "word_hit" not in notes
+
+
+@pytest.mark.parametrize("option", list(COMMANDS))
 def test_other_reports_are_refused(vokens, pipeline_path, meta, tmp_path, option):
     other = tmp_path / "other.json"
     other.write_text('{"dev": {}, "ents_f": 1.0}', encoding="utf-8")

@@ -24,6 +24,18 @@ def retrieval_report(**scores):
     return {"retrieval": {"candidates": 80, "scores": scores, "chance": {"voken_r1": 0.0125}}}
 
 
+WORD_HIT = {
+    "images": 1200,
+    "voken_word_hit": 0.5,
+    "voken_word_hit_chance": 0.125,
+    "voken_word_hit_macro": 0.25,
+    "voken_word_hit_macro_chance": 0.01,
+    "voken_content_words": 30,
+    "voken_content_without": 0.0,
+    "voken_stop_coverage": None,
+}
+
+
 def test_entities_and_retrieval_side_by_side(write_report):
     paths = [
         write_report("NoFusion", entity_report(POOR)),
@@ -49,6 +61,19 @@ def test_entities_and_retrieval_side_by_side(write_report):
             ),
         ),
     ]
+
+
+def test_word_hit_is_among_all_images(write_report):
+    report = retrieval_report(voken_r1=0.25) | {"word_hit": WORD_HIT}
+    without = retrieval_report(voken_r1=0.5) | {"word_hit": None, "no_word_hit": "no texts"}
+    (table,) = compare([write_report("a", report), write_report("b", without)])
+    assert table.rows == (
+        ("a", "80", "voken_r1", "0.250", "0.013"),
+        ("a", "1200", "voken_word_hit", "0.500", "0.125"),
+        ("a", "1200", "voken_word_hit_macro", "0.250", "0.010"),
+        ("a", "1200", "voken_content_without", "0.000", ""),
+        ("b", "80", "voken_r1", "0.500", "0.013"),
+    )
 
 
 def test_a_table_without_rows_is_left_out(write_report):

@@ -6,15 +6,22 @@ import json
 import pytest
 import spacy
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from spacy_vokens.attributes import get_token_values
 from spacy_vokens.corpus.conll import TaggedSentence
 from spacy_vokens.corpus.convert import tagged_doc
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.corpus.reader import Corpus
 from spacy_vokens.files import VokensError
-from spacy_vokens.scoring.evaluate import evaluate, evaluate_retrieval, score_entities
+from spacy_vokens.scoring.evaluate import (
+    evaluate,
+    evaluate_retrieval,
+    score_entities,
+    score_word_hit,
+)
 from tests.conftest import IMAGES, LANG
 from tests.fixtures import captions
 
@@ -125,6 +132,65 @@ def test_retrieval_is_scored_whatever_the_components_own_scorer_is(vokenizer_pat
 def test_the_pool_that_is_named_has_the_candidates(vokenizer_path, pairs, make_pool):
     pool = make_pool(("cat", "cow", "dog"), seed=3)
     assert evaluate_retrieval(vokenizer_path, pairs, pool.path)["retrieval"]["candidates"] == 2
+
+
+def test_word_hit_is_measured_without_the_documents_own_images(vokenizer_path, pairs):
+    report = evaluate_retrieval(vokenizer_path, pairs)
+    assert "no_word_hit" not in report
+    # "a" is in all captions, and the language has no stop words. The other words are in one each.
+    assert report["word_hit"] == {
+        "images": len(IMAGES),
+        "images_with_texts": len(IMAGES),
+        "voken_word_hit": 1.0,
+        "voken_word_hit_macro": 1.0,
+        "voken_word_hit_chance": 1.0,
+        "voken_word_hit_macro_chance": 1.0,
+        "voken_content_words": len(IMAGES),
+        "voken_content_stems": 1,
+        "voken_content_without": 0.0,
+        "voken_stop_coverage": None,
+    }
+
+
+def test_word_hit_takes_the_captions_that_are_named(vokenizer, vokenizer_path, pairs, tmp_path):
+    path = tmp_path / "captions" / "all.spacy"
+    docs = []
+    # All images but the first, one of them twice, and one that is not in the index.
+    for image_id in (*IMAGES[1:], IMAGES[1], "cow"):
+        docs.append(Doc(vokenizer.vocab, ["a"]))
+        docs[-1]._.visual_image_id = image_id
+    save_docs(docs, path)
+    found = evaluate_retrieval(vokenizer_path, pairs, captions=[path])["word_hit"]
+    assert (found["images"], found["images_with_texts"]) == (len(IMAGES), len(IMAGES) - 1)
+    assert found["voken_word_hit_chance"] == pytest.approx(5 / 6)
+
+
+@pytest.mark.parametrize(
+    ("image_id", "reason"), [("cow", "No texts of the images"), ("cat", "at least 5 images")]
+)
+def test_word_hit_that_cannot_be_measured_is_explained(
+    vokenizer, vokenizer_path, pairs, tmp_path, image_id, reason
+):
+    path = tmp_path / "captions" / "all.spacy"
+    doc = Doc(vokenizer.vocab, ["a"])
+    doc._.visual_image_id = image_id
+    save_docs([doc], path)
+    report = evaluate_retrieval(vokenizer_path, pairs, captions=[path])
+    assert report["word_hit"] is None
+    assert reason in report["no_word_hit"]
+    assert report["retrieval"]["candidates"] == len(IMAGES)
+
+
+def test_a_retriever_keeps_its_settings(vokenizer, pairs):
+    retriever = vokenizer.get_pipe("voken_retriever")
+    examples = list(Corpus(pairs)(vokenizer))
+    texts = [(eg.reference._.visual_image_id, eg.reference) for eg in examples]
+    for doc in retriever.pipe(eg.predicted for eg in examples):
+        assert doc[1]._.voken == doc._.visual_image_id
+    assert score_word_hit(vokenizer, retriever, examples, texts)["voken_content_words"] == 6
+    for eg in examples:
+        assert eg.predicted._.visual_image_id not in get_token_values(eg.predicted, "voken")
+    assert (retriever.exclude_own, retriever.overwrite, retriever.top_k) == (False, False, 1)
 
 
 def test_what_cannot_be_scored_is_an_expected_error(

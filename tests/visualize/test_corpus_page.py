@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
 from spacy_vokens.attributes import get_token_values, set_token_values
+from spacy_vokens.visualize import corpus_page
 from spacy_vokens.visualize.corpus_page import (
     PageOptions,
     PageReport,
@@ -14,7 +17,7 @@ from spacy_vokens.visualize.corpus_page import (
     read_documents,
     visualize,
 )
-from tests.conftest import LANG
+from tests.conftest import IMAGES, LANG
 from tests.visualize.test_render import Page
 
 
@@ -77,6 +80,25 @@ def test_a_page_of_a_text_file_is_written(tmp_path, vokenizer_path):
     assert page.text("h1") == ["Mine"]
     assert [text for _, text in page.having("word")] == ["a", "cat", "a", "dog", "!"]
     assert f"{report.n_vokens} distinct vokens" in html
+
+
+def test_a_page_says_how_many_words_their_images_show(tmp_path, vokenizer_path, monkeypatch):
+    data, output = tmp_path / "texts.txt", tmp_path / "page.html"
+    data.write_text("a cat\na dog !", encoding="utf-8")
+    # "a" is in a text of all images but one.
+    texts = {image_id: "a picture" for image_id in IMAGES if image_id != "egg"}
+
+    def read_texts(records, nlp):
+        return ((r.id, nlp.make_doc(texts[r.id])) for r in records if r.id in texts)
+
+    monkeypatch.setattr(corpus_page, "recorded_texts", read_texts)
+    visualize(vokenizer_path, data, output)
+    counts = re.findall('<p class="counts">(.*?)</p>', output.read_text(encoding="utf-8"))
+    expected = r"· \d+% of 2 content words in a text of their image \(83% by chance\)$"
+    assert re.search(expected, counts[0])
+    texts.clear()
+    visualize(vokenizer_path, data, output)
+    assert "by chance" not in output.read_text(encoding="utf-8")
 
 
 def test_a_pipeline_without_retriever_shows_no_images(tmp_path, nlp):

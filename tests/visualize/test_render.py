@@ -274,6 +274,13 @@ def test_hovering_shows_what_a_word_attends_to():
     assert more[1] == "attends to0.75no image0.25"
 
 
+def test_a_summary_follows_the_counts():
+    doc = make_doc(["Tim"])
+    counts = '<p class="counts">1 text · 1 word, 0 of them with a voken · 0 distinct vokens'
+    assert f"{counts} · &lt;b&gt;</p>" in render_page([doc], no_image, summary="<b>")
+    assert f"{counts}</p>" in render_page([doc], no_image, summary="")
+
+
 def test_options_choose_labels_and_colors():
     doc = make_doc(["Tim", "in", "Paris"], ents=[(0, 1, "PER"), (2, 3, "LOC")])
     html = render_page([doc], no_image, ents=["LOC"], colors={"LOC": "#123456"})
@@ -285,7 +292,7 @@ def test_options_choose_labels_and_colors():
     doc._.visual_raw_tags = ["B-PER", "O", "O"]
     (missed, wrong) = Page(render_page([doc], no_image, ents=["LOC"])).having("gold")
     assert (missed[1], wrong[1]) == ("Gold: no entity", "Wrongly found:Paris LOC")
-    with pytest.raises(ValueError, match="are colors, ents, title, found 'color'"):
+    with pytest.raises(ValueError, match="are colors, ents, title, summary, found 'color'"):
         render_page([doc], no_image, color={})
     with pytest.raises(ValueError, match="one of ent, vokens, found 'dep'"):
         render_page([doc], no_image, "dep")
