@@ -60,6 +60,7 @@ class Profile:
         max_rejects: The largest allowed share of rejected images.
         pairs_dev: The split of the captions that the vokenizer is evaluated on.
         rename: Entity types to rename.
+        vokenizer_config: Name of the vokenizer's config in configs.
         vokenizer_steps: Number of batches that the vokenizer is trained on.
         vokenizer_eval: Number of batches between its evaluations.
         tagger_steps: Number of batches that the tagger is trained on.
@@ -82,8 +83,9 @@ class Profile:
     max_rejects: float = 0.05
     pairs_dev: str = "dev"
     rename: dict[str, str] = field(default_factory=dict)
-    vokenizer_steps: int = 300
-    vokenizer_eval: int = 60
+    vokenizer_config: str = "vokenizer"
+    vokenizer_steps: int = 120
+    vokenizer_eval: int = 120
     tagger_steps: int = 140
     tagger_eval: int = 35
     tagger_warmup: int = 20

@@ -17,6 +17,7 @@ from wasabi import msg
 from .data import convert_cli, debug_data_cli, embed_images_cli, select_images_cli, vokenize_cli
 from .inspect import explain_cli, map_pool_cli, search_cli, visualize_cli
 from .pipeline import (
+    align_cli,
     calibrate_cli,
     compare_cli,
     evaluate_cli,
@@ -38,6 +39,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Pipeline": {
         "index": index_cli,
+        "align": align_cli,
         "evaluate": evaluate_cli,
         "evaluate-retrieval": evaluate_retrieval_cli,
         "compare": compare_cli,

@@ -9,6 +9,7 @@ import typer
 from spacy.cli._util import import_code
 from wasabi import MarkdownRenderer, msg
 
+from ..messages import count_of
 from ._util import (
     CodeOption,
     GpuOption,
@@ -188,6 +189,37 @@ def compare_cli(
         with expected_errors("Could not save the tables"):
             save_text(output, "\n".join(markdown))
         msg.good("Saved the tables", output)
+
+
+def align_cli(
+    model: ModelArg,
+    pairs: Annotated[
+        Path,
+        typer.Argument(help="A .spacy file of texts about images", exists=True, dir_okay=False),
+    ],
+    pool: PoolArg,
+    output: Annotated[Path, typer.Argument(help="Folder for the pipeline")],
+    steps: Annotated[int, typer.Option(min=1, help="Number of updates")] = 600,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Largest number of texts to read; 0 for all")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(help="Decides which texts are read and when")] = 0,
+    code: CodeOption = None,
+    gpu_id: GpuOption = -1,
+) -> None:
+    """Let a retriever read the scene of a text from the pipeline's own transformer.
+
+    Images then show the word, and the sense that it has in its text. The transformer stays as it
+    is, and so does what the retriever knows about words. The pipeline retrieves from the pool
+    afterwards.
+    """
+    from ..pipeline.aligning import align
+
+    import_code(code)
+    with expected_errors(f"Could not align {model}"):
+        use_gpu(gpu_id)
+        report = align(model, pairs, pool, output, steps=steps, limit=limit, seed=seed)
+    msg.good(f"Read {count_of(report.n_texts, 'text')}; loss {report.loss:.2f}", output)
 
 
 def calibrate_cli(

@@ -11,7 +11,7 @@ for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -52,13 +52,13 @@ class Matching(ABC):
         """
 
     @abstractmethod
-    def build(self, model: Model, text_width: int, image_width: int) -> None:
+    def build(self, model: Model, widths: Mapping[str, Any]) -> None:
         """Add the layers whose widths depend on the encoders, in place of earlier ones.
 
         Args:
             model: The model.
-            text_width: Width of the text encoder's vectors.
-            image_width: Width of the image features.
+            widths: The widths by name: `text_width` of the text encoder's vectors, `image_width` of
+                the image features.
         """
 
     @abstractmethod
@@ -104,12 +104,7 @@ class Matching(ABC):
         Returns:
             The keys, (n_images, width).
         """
-        tower, ops = model.get_ref("image_tower"), model.ops
-        keys = [
-            ops.to_numpy(tower.predict(as_floats(ops, features[i : i + KEY_BATCH])))
-            for i in range(0, len(features), KEY_BATCH)
-        ]
-        return np.concatenate(keys)
+        return apply_tower(model.get_ref("image_tower"), features)
 
     def form_queries(
         self, model: Model, words: list[Lexeme]
@@ -136,13 +131,13 @@ class ContextMatching(Matching):
         tok2vec = model.get_ref("tok2vec")
         return next(v.shape[1] for v in tok2vec.predict(docs) if len(v))
 
-    def build(self, model: Model, text_width: int, image_width: int) -> None:
+    def build(self, model: Model, widths: Mapping[str, Any]) -> None:
         """Add the two towers."""
         hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
         set_towers(
             model,
-            text_tower=Tower(text_width, hidden, width),
-            image_tower=Tower(image_width, hidden, width, standardize=True),
+            text_tower=Tower(widths["text_width"], hidden, width),
+            image_tower=Tower(widths["image_width"], hidden, width, standardize=True),
         )
 
     def fit(
@@ -243,6 +238,13 @@ def set_towers(model: Model, **towers: nn.Module) -> None:
 def standardize(tower: Model, features: NDArray) -> None:
     """Let a tower standardize its inputs by the statistics of features, (n, width)."""
     get_module(tower).standardize.fit(torch.from_numpy(features.astype(np.float32)))
+
+
+def apply_tower(tower: Model, vectors: NDArray) -> NDArray[np.float32]:
+    """Map many vectors, (n, width), by a tower, some at a time."""
+    ops = tower.ops
+    batches = [vectors[i : i + KEY_BATCH] for i in range(0, len(vectors), KEY_BATCH)]
+    return np.concatenate([ops.to_numpy(tower.predict(as_floats(ops, b))) for b in batches])
 
 
 def as_floats(ops: Ops, array: NDArray) -> Floats2d:

@@ -1,13 +1,19 @@
-"""The word part of a matching model: pictures that show the word, by a look-up.
+"""Matching of single words: pictures that show the word, by a look-up; and of scenes, if wanted.
 
-A word's query is made of its static vector, whatever its context, and a word's positives are all
-images whose texts have it. So the query of a form is computed once.
+The relevance of an image v for a word w in the scene s has two parts,
+
+    r(w, v; s) = f_word(w) . g_word(v) + scene_weight f_scene(s) . g_scene(v).
+
+In the word part, a word's query is made of its static vector, whatever its context, and a word's
+positives are all images whose texts have it. So the query of a form is computed once. The scene
+part is added to a trained model, for the transformer of one pipeline (see `pipeline.aligning`). A
+key joins both parts of an image, so that one search finds the most relevant ones.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -17,16 +23,19 @@ from numpy.typing import NDArray
 from spacy.attrs import ORTH
 from spacy.lexeme import Lexeme
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from torch import nn
 
 from ..stems import stemmer_of
-from .matching import Matching, as_floats, set_towers, standardize
+from .matching import Matching, apply_tower, as_floats, set_towers, standardize
+from .torch.losses import InfoNCE
 from .torch.towers import SkipTower, Visualness
 from .torch_layer import get_module, loss_and_gradients, torch_layer
 from .visualness import fit_visualness, visual_distances
 
+# Width of the scene part of a key.
+SCENE_KEY_WIDTH = 64
 # A word is about something that can be seen if texts of so many images have it.
 MIN_IMAGES = 5
 # The share of content words that may lose their vokens for the stop words to have none.
@@ -66,6 +75,8 @@ def build_word_matching_v1(
             "text_tower": None,
             "image_tower": None,
             "visualness": None,
+            "scene_tower": None,
+            "scene_image_tower": None,
         },
     )
 
@@ -88,15 +99,100 @@ class WordMatching(Matching):
         words.initialize(X=[doc.vocab[token.orth] for doc in docs for token in doc])
         return words.get_dim("nO")
 
-    def build(self, model: Model, text_width: int, image_width: int) -> None:
-        """Add the two towers, and the estimate of the words' visualness."""
+    def build(self, model: Model, widths: Mapping[str, Any]) -> None:
+        """Add the towers, and the estimate of the words' visualness.
+
+        Args:
+            model: The model.
+            widths: The widths by name. With a `scene_width`, the model has a scene part.
+        """
         hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
         set_towers(
             model,
-            text_tower=SkipTower(text_width, hidden, width),
-            image_tower=SkipTower(image_width, hidden, width),
-            visualness=Visualness(text_width),
+            text_tower=SkipTower(widths["text_width"], hidden, width),
+            image_tower=SkipTower(widths["image_width"], hidden, width),
+            visualness=Visualness(widths["text_width"]),
         )
+        if widths.get("scene_width"):
+            self.add_scene_part(model, widths["scene_width"], widths["image_width"])
+
+    def add_scene_part(self, model: Model, scene_width: int, image_width: int) -> None:
+        """Add the towers of scenes, in place of earlier ones.
+
+        Args:
+            model: The model.
+            scene_width: Width of the transformer's vectors.
+            image_width: Width of the image features.
+        """
+        hidden = model.attrs["hidden_width"]
+        set_towers(
+            model,
+            scene_tower=SkipTower(scene_width, hidden, SCENE_KEY_WIDTH),
+            scene_image_tower=SkipTower(image_width, hidden, SCENE_KEY_WIDTH),
+        )
+
+    def has_scene_part(self, model: Model) -> bool:
+        """Tell whether a model has a scene part."""
+        return model.has_ref("scene_tower") is True
+
+    def keys(self, model: Model, features: NDArray) -> NDArray[np.float32]:
+        """Compute the keys of images: the word part, then the scene part if there is one."""
+        towers = ["image_tower", "scene_image_tower"][: 1 + self.has_scene_part(model)]
+        return np.hstack([apply_tower(model.get_ref(name), features) for name in towers])
+
+    def fit_scenes(
+        self,
+        model: Model,
+        scenes: NDArray[np.float32],
+        rows: NDArray[np.integer],
+        features: NDArray,
+        *,
+        steps: int,
+        batch_size: int = 256,
+        learn_rate: float = 1e-3,
+        dropout: float = 0.3,
+        seed: int = 0,
+    ) -> Iterator[float]:
+        """Train the scene part: the image of a text is the positive of its scene.
+
+        Args:
+            model: The model, with a scene part.
+            scenes: Scenes of texts about images, (n_texts, scene_width).
+            rows: Row in `features` of each text's image, (n_texts,).
+            features: Features of the training images, (n_images, image_width).
+            steps: Number of updates.
+            batch_size: Texts per update.
+            learn_rate: Learning rate at the beginning. It decreases to 0.
+            dropout: Dropout rate.
+            seed: Decides which texts come when.
+
+        Yields:
+            The loss of each update.
+        """
+        scene_tower, image_tower = map(model.get_ref, ("scene_tower", "scene_image_tower"))
+        standardize(scene_tower, scenes)
+        standardize(image_tower, features[np.unique(rows)])
+        loss_layer = torch_layer(InfoNCE())
+        device = next(get_module(scene_tower).parameters()).device
+        get_module(loss_layer).to(device)
+        optimizer = Optimizer(learn_rate, L2=0.01, L2_is_weight_decay=True, grad_clip=1.0)
+        random, ops = np.random.default_rng(seed), model.ops
+        for layer in (scene_tower, image_tower):
+            set_dropout_rate(layer, dropout)
+        for step in range(steps):
+            batch = random.choice(len(scenes), min(batch_size, len(scenes)), replace=False)
+            images, targets = np.unique(rows[batch], return_inverse=True)
+            queries, backprop_queries = scene_tower.begin_update(as_floats(ops, scenes[batch]))
+            keys, backprop_keys = image_tower.begin_update(as_floats(ops, features[images]))
+            loss, (d_queries, d_keys) = loss_and_gradients(
+                loss_layer, [queries, keys], torch.as_tensor(targets, device=device)
+            )
+            backprop_queries(d_queries)
+            backprop_keys(d_keys)
+            optimizer.learn_rate = learn_rate * (1 - step / steps)
+            for layer in (scene_tower, image_tower, loss_layer):
+                layer.finish_update(optimizer)
+            yield loss
 
     def fit(
         self, model: Model, docs: Sequence[Doc], rows: NDArray[np.integer], features: NDArray

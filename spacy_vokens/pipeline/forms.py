@@ -1,50 +1,51 @@
-"""What was found for the forms of words, so that it is found once."""
+"""What depends on the form of a word alone, so that it is computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from spacy.lexeme import Lexeme
 from spacy.vocab import Vocab
 
-# Images and scores for forms, (n_forms, k) each.
-Found = tuple[NDArray[np.object_], NDArray[np.float32]]
-
 MAX_FORMS = 1 << 17
+
+# Computes arrays for words, with one row per word each.
+Compute = Callable[[list[Lexeme]], tuple[NDArray[Any], ...]]
 
 
 class FormTable:
-    """Ids and scores of the images of each form of a word.
+    """Arrays with one row for each form of a word that was asked for.
 
     Several threads may ask at once. A full table is emptied.
 
     Args:
-        find: Finds images for words.
+        compute: Computes the arrays' rows for words.
         max_forms: How many forms to remember.
     """
 
-    def __init__(self, find: Callable[[list[Lexeme]], Found], max_forms: int = MAX_FORMS) -> None:
-        self._find = find
+    def __init__(self, compute: Compute, max_forms: int = MAX_FORMS) -> None:
+        self._compute = compute
         self._max_forms = max_forms
         self._lock = Lock()
         self._table = _Table()
 
-    def __reduce__(self) -> tuple[type[FormTable], tuple[Callable[[list[Lexeme]], Found]]]:
-        # What was found can be found again. A component that is copied makes a new table.
-        return FormTable, (_find_nothing,)
+    def __reduce__(self) -> tuple[type[FormTable], tuple[Compute]]:
+        # Rows can be computed again. A component that is copied makes a new table.
+        return FormTable, (_compute_nothing,)
 
-    def look_up(self, forms: NDArray[np.uint64], vocab: Vocab) -> Found:
-        """Return what was found for forms, and find it for new ones.
+    def look_up(self, forms: NDArray[np.uint64], vocab: Vocab) -> tuple[NDArray[Any], ...]:
+        """Return the rows of forms, and compute those of new ones.
 
         Args:
             forms: The forms as hashes of strings, (n,), with repetitions.
             vocab: The vocabulary that has the strings.
 
         Returns:
-            Ids and scores, (n, k) each.
+            The arrays, each with n rows.
         """
         distinct, inverse = np.unique(forms, return_inverse=True)
         keys = distinct.tolist()
@@ -57,9 +58,9 @@ class FormTable:
                     table = self._table = _Table()
                 new = [key for key in keys if key not in table.rows]
                 if new:
-                    table.add(new, *self._find([vocab[key] for key in new]))
+                    table.add(new, self._compute([vocab[key] for key in new]))
         rows = np.array([table.rows[key] for key in keys], np.int64)[inverse]
-        return table.ids[rows], table.scores[rows]
+        return tuple(array[rows] for array in table.arrays)
 
 
 class _Table:
@@ -67,26 +68,21 @@ class _Table:
 
     def __init__(self) -> None:
         self.rows: dict[int, int] = {}
-        self.ids = np.empty((0, 1), dtype=object)
-        self.scores = np.empty((0, 1), np.float32)
+        self.arrays: tuple[NDArray[Any], ...] = ()
 
-    def add(self, forms: list[int], ids: NDArray[np.object_], scores: NDArray[np.float32]) -> None:
+    def add(self, forms: list[int], arrays: tuple[NDArray[Any], ...]) -> None:
         start, end = len(self.rows), len(self.rows) + len(forms)
-        if end > len(self.ids):
-            capacity = max(end, 2 * len(self.ids))
-            self.ids = _grown(self.ids, start, (capacity, ids.shape[1]))
-            self.scores = _grown(self.scores, start, (capacity, ids.shape[1]))
-        self.ids[start:end], self.scores[start:end] = ids, scores
+        if not self.arrays or end > len(self.arrays[0]):
+            capacity = max(end, 2 * start)
+            larger = [np.empty((capacity, *array.shape[1:]), array.dtype) for array in arrays]
+            for new, old in zip(larger, self.arrays, strict=False):
+                new[:start] = old[:start]
+            self.arrays = tuple(larger)
+        for array, rows in zip(self.arrays, arrays, strict=True):
+            array[start:end] = rows
         # Last, since it is what tells other threads that the rows are there.
         self.rows.update(zip(forms, range(start, end), strict=True))
 
 
-def _find_nothing(words: list[Lexeme]) -> Found:
+def _compute_nothing(words: list[Lexeme]) -> tuple[NDArray[Any], ...]:
     raise NotImplementedError("A copied table belongs to no component.")
-
-
-def _grown(array: NDArray, n_rows: int, shape: tuple[int, int]) -> NDArray:
-    larger = np.empty(shape, array.dtype)
-    if n_rows:
-        larger[:n_rows] = array[:n_rows]
-    return larger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,10 @@ from ..files import VokensError
 from ..identity import EncoderId, describe_lookalike
 from ..images.pool import ImagePool
 from ..index import VokenImage, VokenIndex
-from ..models.matching import matching_of
-from .forms import FormTable, Found
+from ..models.matching import apply_tower, matching_of
+from ..models.scenes import read_scenes
+from ..models.word_matching import SCENE_KEY_WIDTH, WordMatching
+from .forms import Compute, FormTable
 from .scorer import score_vokens
 from .serialize import FilePipe
 from .util import OwnImages, batches_by_length
@@ -66,6 +68,7 @@ name = "bert-base-cased"
         "top_k": 1,
         "threshold": None,
         "min_visualness": None,
+        "scene_weight": 0.3,
         "skip": ["is_space", "is_punct"],
         "overwrite": False,
         "exclude_own": False,
@@ -79,6 +82,7 @@ def make_voken_retriever(
     top_k: int,
     threshold: float | None,
     min_visualness: float | None,
+    scene_weight: float,
     skip: list[str],
     overwrite: bool,
     exclude_own: bool,
@@ -95,6 +99,8 @@ def make_voken_retriever(
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
             like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
+        scene_weight: How much the scene counts beside the word, if the matching model has a scene
+            part and a transformer has read the text. 0 is for the word alone.
         skip: Token flags such as "is_punct". Tokens with one of them have no voken.
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
@@ -114,6 +120,7 @@ def make_voken_retriever(
         top_k=top_k,
         threshold=threshold,
         min_visualness=min_visualness,
+        scene_weight=scene_weight,
         skip=skip,
         overwrite=overwrite,
         exclude_own=exclude_own,
@@ -151,6 +158,8 @@ class VokenRetriever(FilePipe):
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
             like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
+        scene_weight: How much the scene counts beside the word, if the matching model has a scene
+            part and a transformer has read the text. 0 is for the word alone.
         skip: Token flags such as "is_punct". Tokens with one of them have no voken.
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
@@ -162,7 +171,7 @@ class VokenRetriever(FilePipe):
     """
 
     OPTIONAL_FILES = VokenIndex.FILES
-    WIDTHS = ("text_width", "image_width")
+    WIDTHS = ("text_width", "image_width", "scene_width")
 
     def __init__(
         self,
@@ -173,6 +182,7 @@ class VokenRetriever(FilePipe):
         top_k: int = 1,
         threshold: float | None = None,
         min_visualness: float | None = None,
+        scene_weight: float = 0.0,
         skip: Iterable[str] = (),
         overwrite: bool = False,
         exclude_own: bool = False,
@@ -190,6 +200,7 @@ class VokenRetriever(FilePipe):
         self.top_k = top_k
         self.threshold = threshold
         self.min_visualness = min_visualness
+        self.scene_weight = scene_weight
         self.overwrite = overwrite
         self.exclude_own = exclude_own
         self.scorer = scorer
@@ -212,7 +223,7 @@ class VokenRetriever(FilePipe):
         self._index = index
         # What documents get as `voken_index`: without and with `exclude_own`.
         self._marks: tuple[str, ...] = ()
-        self._forms: dict[tuple[int, float | None], FormTable] = {}
+        self._forms: dict[Any, FormTable] = {}
         if index is not None:
             self._marks = str(index.mark), str(replace(index.mark, exclude_own=True))
             # With n_process, this process gets documents back that it never gave to the component.
@@ -408,21 +419,81 @@ class VokenRetriever(FilePipe):
 
         Returns:
             An array (n_tokens, width) per document. Its rows have unit length, or hold NaN if the
-            text encoder has no vector for the token.
+            text encoder has no vector for the token. With a scene part, its weighted queries follow
+            those of the words.
 
         Raises:
             VokensError: If the component is not initialized.
         """
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
-        width = self.model.get_dim("nO")
-        queries: list[NDArray[np.float32]] = [np.zeros((0, width), np.float32) for _ in docs]
-        for batch in batches_by_length(docs):
-            computed = self.model.predict([docs[i] for i in batch])
-            for i, query in zip(batch, computed, strict=True):
-                queries[i] = self.model.ops.to_numpy(query)
+        filled = [doc for doc in docs if len(doc)]
+        if matching_of(self.model).by_form:
+            found = self._word_queries(filled)
+        else:
+            found = [np.zeros((0, 0), np.float32)] * len(filled)
+            for batch in batches_by_length(filled):
+                computed = self.model.predict([filled[i] for i in batch])
+                for i, query in zip(batch, computed, strict=True):
+                    found[i] = self.model.ops.to_numpy(query)
+        width = found[0].shape[1] if found else self.model.get_dim("nO")
+        left = iter(found)
+        queries = [next(left) if len(doc) else np.zeros((0, width), np.float32) for doc in docs]
         self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
         return queries
+
+    def add_scene_part(
+        self,
+        docs: Sequence[Doc],
+        pool: ImagePool,
+        *,
+        steps: int,
+        seed: int = 0,
+    ) -> Iterator[float]:
+        """Train a scene part for the transformer that has read some documents, and index a pool.
+
+        An earlier scene part is replaced. The word part stays as it is.
+
+        Args:
+            docs: Texts about images of the pool (`Doc._.visual_image_id`). A component
+                `transformer` has processed them.
+            pool: The pool, which becomes the pool that is retrieved from.
+            steps: Number of updates.
+            seed: Decides which texts come when.
+
+        Yields:
+            The loss of each update.
+
+        Raises:
+            VokensError: If the matching model has no word part, if no transformer has read the
+                documents, or if the pool cannot be used or has none of the images.
+        """
+        matching = matching_of(self.model)
+        if not self.cfg or not isinstance(matching, WordMatching):
+            raise VokensError(
+                f"{self.name}: only a trained 'spacy-vokens.WordMatching.v1' takes a scene part."
+            )
+        pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
+        docs = [doc for doc in docs if len(doc) and doc._.visual_image_id in pool]
+        if not docs:
+            raise VokensError(f"{self.name}: no text names an image of pool {pool.path}.")
+        scenes = read_scenes(docs)
+        if scenes is None:
+            raise VokensError(
+                f"{self.name}: no transformer has read the texts. Scenes are read from a component "
+                f"'transformer' that comes before {self.name} in the pipeline."
+            )
+        rows = pool.rows(doc._.visual_image_id for doc in docs)
+        # A long text is in several scenes, all of its image.
+        of_doc = np.repeat(np.arange(len(docs)), [len(doc) for doc in docs])
+        rows_of_scenes = np.zeros(len(scenes.vectors), np.int64)
+        rows_of_scenes[scenes.of_token] = rows[of_doc]
+        self.cfg["scene_width"] = scenes.vectors.shape[1]
+        matching.add_scene_part(self.model, self.cfg["scene_width"], self.cfg["image_width"])
+        yield from matching.fit_scenes(
+            self.model, scenes.vectors, rows_of_scenes, pool.features, steps=steps, seed=seed
+        )
+        self.set_pool(pool)
 
     def keys(self, ids: list[str]) -> NDArray[np.float32]:
         """Get the keys of images of the training pool, or else of the index.
@@ -497,8 +568,7 @@ class VokenRetriever(FilePipe):
         lengths = [len(doc) for doc in docs]
         k = self.top_k + self.exclude_own
         if matching_of(self.model).by_form:
-            forms = np.concatenate([doc.to_array(ORTH) for doc in docs])
-            ids, scores = self._form_table(index, k).look_up(forms, docs[0].vocab)
+            ids, scores = self._search_words(index, k, docs)
         else:
             ids, scores = index.search(np.concatenate(self.queries(docs)), k)
         if self.exclude_own:
@@ -599,9 +669,7 @@ class VokenRetriever(FilePipe):
     def build_layers(self) -> None:
         """Make the towers, if the component is initialized."""
         if self.cfg:
-            matching_of(self.model).build(
-                self.model, self.cfg["text_width"], self.cfg["image_width"]
-            )
+            matching_of(self.model).build(self.model, self.cfg)
 
     # Helpers
 
@@ -645,21 +713,76 @@ class VokenRetriever(FilePipe):
         assert self._pool is not None
         return self._pool.rows(eg.reference._.visual_image_id for eg in pairs)
 
-    def _form_table(self, index: VokenIndex, k: int) -> FormTable:
-        """Return the table of the best `k` images of each form. It belongs to the index."""
-        least = self.cfg["min_visualness"] if self.min_visualness is None else self.min_visualness
-        table = self._forms.get((k, least))
-        if table is None:
+    def _search_words(
+        self, index: VokenIndex, k: int, docs: list[Doc]
+    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+        """Find the best `k` images of all tokens: by form, or by form and scene."""
+        forms, vocab = np.concatenate([doc.to_array(ORTH) for doc in docs]), docs[0].vocab
+        least = self.min_visualness
+        if least is None:
+            least = self.cfg.get("min_visualness")
+        scenes = self._scene_queries(docs)
+        if scenes is None:
+            table = self._form_table((k, least), partial(self._find_images, index, k, least))
+            ids, scores = table.look_up(forms, vocab)
+            return ids, scores
+        queries, visualness = self._form_table(None, self._form_queries).look_up(forms, vocab)
+        if least is not None:
+            queries[visualness < least] = np.nan
+        # A word that is twice in a scene is searched for once.
+        scene_queries, of_token = scenes
+        pairs = np.column_stack([np.unique(forms, return_inverse=True)[1], of_token])
+        _, firsts, inverse = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+        joined = np.hstack([queries[firsts], scene_queries[of_token[firsts]]])
+        ids, scores = index.search(joined, k)
+        return ids[inverse], scores[inverse]
+
+    def _word_queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
+        """Return the queries of all tokens, word part and scene part; as wide as keys are."""
+        if not docs:
+            return []
+        forms = np.concatenate([doc.to_array(ORTH) for doc in docs])
+        table = self._form_table(None, self._form_queries)
+        queries, _ = table.look_up(forms, docs[0].vocab)
+        parts = [queries]
+        matching = matching_of(self.model)
+        if isinstance(matching, WordMatching) and matching.has_scene_part(self.model):
+            scenes = self._scene_queries(docs)
+            blank = np.zeros((len(forms), SCENE_KEY_WIDTH), np.float32)
+            parts.append(blank if scenes is None else scenes[0][scenes[1]])
+        bounds = np.cumsum([len(doc) for doc in docs])[:-1]
+        return np.split(np.hstack(parts), bounds)
+
+    def _scene_queries(
+        self, docs: list[Doc]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+        """Return weighted queries of scenes, and each token's scene; None if they don't count."""
+        matching = matching_of(self.model)
+        if not isinstance(matching, WordMatching) or not matching.has_scene_part(self.model):
+            return None
+        scenes = read_scenes(docs) if self.scene_weight else None
+        if scenes is None:
+            return None
+        queries = apply_tower(self.model.get_ref("scene_tower"), scenes.vectors)
+        return self.scene_weight * queries, scenes.of_token
+
+    def _form_table(self, key: Any, compute: Compute) -> FormTable:
+        """Return a table of forms. It belongs to the index."""
+        if (table := self._forms.get(key)) is None:
             # Another thread may have been first.
-            table = FormTable(partial(self._find_images, index, k, least))
-            table = self._forms.setdefault((k, least), table)
+            table = self._forms.setdefault(key, FormTable(compute))
         return table
+
+    def _form_queries(self, words: list[Lexeme]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return matching_of(self.model).form_queries(self.model, words)
 
     def _find_images(
         self, index: VokenIndex, k: int, least: float | None, words: list[Lexeme]
-    ) -> Found:
+    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
         """Find the best `k` images of words; none for those with nothing to show."""
-        queries, visualness = matching_of(self.model).form_queries(self.model, words)
+        queries, visualness = self._form_queries(words)
         if least is not None:
             queries[visualness < least] = np.nan
-        return index.search(queries, k)
+        # The scene part of the keys does not count.
+        padding = np.zeros((len(queries), index.keys.shape[1] - queries.shape[1]), np.float32)
+        return index.search(np.hstack([queries, padding]), k)

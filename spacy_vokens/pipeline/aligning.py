@@ -1,0 +1,96 @@
+"""Let a retriever read the scene of a text from the pipeline's own transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from tqdm import tqdm
+
+from ..corpus.docbin import load_docs
+from ..files import VokensError, sole_writer
+from ..images.pool import ImagePool
+from .serialize import save_pipeline
+from .util import find_pipe
+from .voken_retriever import VokenRetriever
+
+
+@dataclass(frozen=True)
+class AlignReport:
+    """What `align` did.
+
+    Attributes:
+        n_texts: How many texts were read.
+        loss: Mean loss of the last tenth of the updates.
+    """
+
+    n_texts: int
+    loss: float
+
+
+def align(
+    model: str | Path,
+    pairs: Path,
+    pool: Path,
+    output: Path,
+    *,
+    steps: int = 600,
+    limit: int = 10_000,
+    seed: int = 0,
+) -> AlignReport:
+    """Train the scene part of a retriever for the transformer that is before it in a pipeline.
+
+    The transformer reads the texts once and stays as it is. So does the word part of the retriever.
+
+    Args:
+        model: Name of an installed pipeline with a transformer and a `voken_retriever`, or its
+            folder.
+        pairs: A `.spacy` file with texts that name their image, as `convert` makes it of captions.
+        pool: Folder of the image pool. The pipeline retrieves from it afterwards.
+        output: Folder for the pipeline. It may be the same folder.
+        steps: Number of updates.
+        limit: Largest number of texts that are read, drawn at random; 0 for all.
+        seed: Decides which texts are drawn and when they come.
+
+    Returns:
+        How many texts were read, and the loss at the end.
+
+    Raises:
+        OSError: If there is no such pipeline, corpus or pool.
+        FileExistsError: If `output` holds anything other than a pipeline.
+        BlockingIOError: If another process is writing `output`.
+        VokensError: If the pipeline lacks one of the components, or if the pool or the corpus
+            cannot be used.
+    """
+    with sole_writer(output):
+        nlp = spacy.load(model)
+        retriever = find_pipe(nlp, VokenRetriever)
+        if retriever is None:
+            raise VokensError(f"{model} has no voken_retriever.")
+        opened = ImagePool.open(pool)
+        docs = [doc for doc in load_docs(pairs, nlp.vocab) if doc._.visual_image_id in opened]
+        if limit and len(docs) > limit:
+            drawn = np.random.default_rng(seed).choice(len(docs), limit, replace=False)
+            docs = [docs[i] for i in np.sort(drawn)]
+        progress = tqdm(total=len(docs), unit=" texts", disable=None, leave=False)
+        read = []
+        for doc in _read(nlp, retriever.name, docs):
+            read.append(doc)
+            progress.update()
+        updates = retriever.add_scene_part(read, opened, steps=steps, seed=seed)
+        losses = list(tqdm(updates, total=steps, unit=" updates", disable=None, leave=False))
+        save_pipeline(nlp, output)
+    return AlignReport(len(read), float(np.mean(losses[-max(1, steps // 10) :])))
+
+
+def _read(nlp: Language, retriever: str, docs: list[Doc]) -> Iterator[Doc]:
+    """Let the components before the retriever process documents."""
+    names = nlp.pipe_names
+    before = names[: names.index(retriever)]
+    with nlp.select_pipes(enable=before):
+        yield from nlp.pipe(docs)
