@@ -63,10 +63,11 @@ class EncoderId:
 
 @dataclass(frozen=True)
 class PoolId:
-    """Identifies an image pool by its ids and features. Its text form is the hash.
+    """Identifies an image pool by its ids, features and texts. Its text form is the hash.
 
     Attributes:
-        sha256: SHA-256 over the hashes of ids and features, in hexadecimal.
+        sha256: SHA-256 over the hashes of ids, features and, if there are any, texts, in
+            hexadecimal.
 
     Raises:
         VokensError: If it is not a SHA-256.
@@ -125,7 +126,7 @@ class IndexMark:
 
 MAX_ID_LENGTH = 255
 _EXTENSION = re.compile(r"(?<=[^/])\.(jpe?g|png|webp)$", re.IGNORECASE)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Windows treats these as separators, streams or devices, and drops trailing dots and spaces.
 _ELSEWHERE_ON_WINDOWS = re.compile(
     r"[\\:]|[. ](/|$)|(^|/)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *([./]|$)",
@@ -161,7 +162,7 @@ def check_id(id: str, *, max_length: int | None = MAX_ID_LENGTH) -> None:
         raise VokensError(f"{id!r} leads out of its folder")
     if _ELSEWHERE_ON_WINDOWS.search(id):
         raise VokensError(f"{id!r} would name something else on Windows")
-    if _CONTROL.search(id):
+    if CONTROL_CHARACTERS.search(id):
         raise VokensError(f"{id!r} holds control characters, or is not valid Unicode")
 
 

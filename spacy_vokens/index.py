@@ -41,6 +41,7 @@ class VokenImage:
         source: Where the image comes from, for the attribution.
         license: Its license, for the attribution.
         thumbnail: A small WebP copy, or None if none is stored.
+        texts: What it shows, in words: captions, names and keywords. Empty if its pool has none.
     """
 
     id: str
@@ -49,6 +50,7 @@ class VokenImage:
     source: str
     license: str
     thumbnail: bytes | None
+    texts: tuple[str, ...] = ()
 
     @classmethod
     def from_record(cls, record: ImageRecord, root: Path, thumbnail: bytes | None) -> VokenImage:
@@ -62,8 +64,15 @@ class VokenImage:
         Returns:
             The image.
         """
-        path = root / record.path
-        return cls(record.id, path, record.sha256, record.source, record.license, thumbnail)
+        return cls(
+            id=record.id,
+            path=root / record.path,
+            sha256=record.sha256,
+            source=record.source,
+            license=record.license,
+            thumbnail=thumbnail,
+            texts=record.texts,
+        )
 
     def open(self) -> Image.Image:
         """Open the image in RGB: its file if that exists and is unchanged, else its thumbnail.

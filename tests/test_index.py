@@ -132,6 +132,15 @@ def test_any_source_and_license_is_kept() -> None:
     assert VokenIndex.from_files(index.to_files()).records == index.records
 
 
+def test_an_image_comes_with_its_texts() -> None:
+    index = make_index(2)
+    index.records[1] = replace(index.records[1], texts=("a dog", "ein Hund"))
+    loaded = VokenIndex.from_files(index.to_files())
+    assert loaded.records == index.records
+    assert loaded.image("i1").texts == ("a dog", "ein Hund")
+    assert loaded.image("i0").texts == ()
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,7 @@ from ._util import (
 
 if TYPE_CHECKING:
     from ..checks.report import Section
+    from ..images.embed import EmbedReport
 
 CorpusFilesArg = Annotated[
     Path, typer.Argument(help="A .spacy file, or a folder of them", exists=True)
@@ -178,6 +180,24 @@ def embed_images_cli(
     thumbnails: Annotated[bool, typer.Option(help="Store a thumbnail of each image")] = True,
     source: Annotated[str, typer.Option(help="Where the images come from, for credit")] = "",
     license: Annotated[str, typer.Option(help="License of the images")] = "",
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Store these captions with the images: a table (tab-separated .tsv, or .csv) "
+            "with the columns image and caption, or image, split and caption",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    texts: Annotated[
+        str,
+        typer.Option(
+            metavar="KINDS",
+            help="Store more texts with the images, separated by commas. names: the words of the "
+            "file names; iptc, xmp: captions, titles and keywords in the files' metadata",
+        ),
+    ] = "",
     max_rejects: Annotated[
         float,
         typer.Option(help="Fail if a larger share of the images is rejected", min=0, max=1),
@@ -191,6 +211,7 @@ def embed_images_cli(
     Run the same command again to resume an interrupted run. Images that cannot be used are listed
     with the reason in POOL/rejects.jsonl, or in POOL.partial/rejects.jsonl if there are too many.
     """
+    from ..corpus.captions import read_captions_by_image
     from ..images.embed import EmbedOptions, embed_images
     from ..images.encoders import load_encoder
 
@@ -202,6 +223,8 @@ def embed_images_cli(
             thumbnails=thumbnails,
             source=source,
             license=license,
+            captions={} if captions is None else read_captions_by_image(captions),
+            texts=tuple(kind.strip() for kind in texts.split(",") if kind.strip()),
             max_rejects=max_rejects,
             overwrite=overwrite,
             device=torch_device(gpu_id),
@@ -211,6 +234,7 @@ def embed_images_cli(
     size = sum(file.stat().st_size for file in pool.rglob("*") if file.is_file())
     rows = {
         "Images": f"{len(report.pool):,}",
+        "With texts": f"{len(report.texts.described):,}",
         "Rejected": f"{report.n_rejected:,}",
         "Other files": f"{report.n_other:,}",
         "Dimension": f"{report.pool.dimension:,}",
@@ -221,7 +245,30 @@ def embed_images_cli(
     msg.table(rows)
     if report.n_rejected:
         msg.warn(f"{report.n_rejected:,} images were rejected: see {pool / 'rejects.jsonl'}")
+    _print_texts(report)
     msg.good(f"Wrote the image pool {pool}")
+
+
+def _print_texts(report: EmbedReport) -> None:
+    """Print which images have no texts, and which texts were left out."""
+    from ..identity import describe_lookalike
+    from ..images.texts import MAX_CHARACTERS, MAX_TEXTS
+    from ..messages import listed, shown
+
+    def say(text: str, ids: Sequence[str]) -> str:
+        return f"{text}: {len(ids):,} ({listed(map(shown, ids))})"
+
+    texts = report.texts
+    if texts.uncaptioned:
+        msg.info(say("Images without a caption", texts.uncaptioned))
+    if texts.unknown:
+        lookalike = describe_lookalike(texts.unknown, report.pool.ids).strip()
+        msg.warn(say("Images with captions that are not in the pool", texts.unknown), lookalike)
+    if texts.unreadable:
+        msg.warn(say("Images whose metadata cannot be read", texts.unreadable))
+    if texts.cut:
+        kept = f"A pool keeps up to {MAX_TEXTS} texts of {MAX_CHARACTERS:,} characters per image."
+        msg.warn(say("Images whose texts were cut", texts.cut), kept)
 
 
 def select_images_cli(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..files import VokensError
+from ..identity import image_id_of
 from .lines import check_image_id, quote, read_lines
 
 HEADER = ("image", "split", "caption")
+# Of a table that is not divided into corpora.
+HEADER_WITHOUT_SPLIT = ("image", "caption")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Caption:
 
     Attributes:
         image: File name of the image, as written in the table.
-        split: The split that the row belongs to, for instance "train".
+        split: The split that the row belongs to, for instance "train"; empty if the table has no
+            such column.
         text: The caption, without white space around it.
     """
 
@@ -31,7 +35,9 @@ class Caption:
     text: str
 
 
-def read_captions(path: Path, *, max_captions: int | None = None) -> Iterator[Caption]:
+def read_captions(
+    path: Path, *, max_captions: int | None = None, needs_split: bool = True
+) -> Iterator[Caption]:
     """Yield the captions of a table.
 
     The first row is the header `image<TAB>split<TAB>caption`; every other row is a caption. A file
@@ -43,32 +49,52 @@ def read_captions(path: Path, *, max_captions: int | None = None) -> Iterator[Ca
         path: A UTF-8 file (a byte order mark is accepted).
         max_captions: Keep only the first captions of every image, up to this number. Defaults to
             all.
+        needs_split: Refuse a table without the column `split`.
 
     Yields:
         The captions, in the order of the file.
 
     Raises:
-        VokensError: If the header is different, a row does not have three non-empty columns, some
-            quotes are csv's and others are not, a split is not made of letters, digits, `-` and
-            `_`, no pool can contain an image of that name, the table has no captions, or the file
-            is not valid text. The message names the file, the line and what was found.
+        VokensError: If the header is different, a column of a row is missing or empty, some quotes
+            are csv's and others are not, a split is not made of letters, digits, `-` and `_`, no
+            pool can contain an image of that name, the table has no captions, or the file is not
+            valid text. The message names the file, the line and what was found.
     """
     n_captions: Counter[str] = Counter()
     rows = _read_rows(path)
     _, header = next(rows, (1, []))
-    if tuple(header) != HEADER:
-        expected = _delimiter(path).replace("\t", "<TAB>").join(HEADER)
+    headers = [HEADER] if needs_split else [HEADER, HEADER_WITHOUT_SPLIT]
+    if tuple(header) not in headers:
+        expected = " or ".join(_as_line(known, path) for known in headers)
         found = quote(_delimiter(path).join(header))
         raise VokensError(f"{path}, line 1: expected the header {expected}, found {found}.")
     for number, row in rows:
         if not any(field.strip() for field in row):
             continue
-        caption = _parse_row(row, path, number)
+        caption = _parse_row(row, header, path, number)
         n_captions[caption.image] += 1
         if max_captions is None or n_captions[caption.image] <= max_captions:
             yield caption
     if not n_captions:
         raise VokensError(f"{path} has no captions below its header.")
+
+
+def read_captions_by_image(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read the captions of each image from a table, which may have no column `split`.
+
+    Args:
+        path: The table, as for `read_captions`.
+
+    Returns:
+        The captions of all splits by image id, in the order of the file.
+
+    Raises:
+        VokensError: As for `read_captions`.
+    """
+    captions: dict[str, list[str]] = defaultdict(list)
+    for caption in read_captions(path, needs_split=False):
+        captions[image_id_of(caption.image)].append(caption.text)
+    return {id: tuple(texts) for id, texts in captions.items()}
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -113,6 +139,11 @@ def _delimiter(path: Path) -> str:
     return "," if path.suffix == ".csv" else "\t"
 
 
+def _as_line(columns: Iterable[str], path: Path) -> str:
+    """Return columns as a line of the table, for a message."""
+    return _delimiter(path).replace("\t", "<TAB>").join(columns)
+
+
 def _plain_reader(path: Path) -> Any:
     return csv.reader(_lines(path), delimiter=_delimiter(path), quoting=csv.QUOTE_NONE)
 
@@ -132,14 +163,16 @@ def _read_csv(reader: Any) -> Iterator[tuple[int, list[str]]]:
         raise csv.Error(f"line {number}: {error}") from error
 
 
-def _parse_row(row: list[str], path: Path, number: int) -> Caption:
+def _parse_row(row: list[str], header: list[str], path: Path, number: int) -> Caption:
     columns = [column.strip() for column in row]
-    if len(columns) != len(HEADER) or not all(columns):
-        expected = _delimiter(path).replace("\t", "<TAB>").join(HEADER)
+    if len(columns) != len(header) or not all(columns):
         found = quote(_delimiter(path).join(row))
-        raise VokensError(f"{path}, line {number}: expected '{expected}', found {found}.")
-    caption = Caption(*columns)
-    if not re.fullmatch(r"[\w-]+", caption.split):
+        raise VokensError(
+            f"{path}, line {number}: expected '{_as_line(header, path)}', found {found}."
+        )
+    values = dict(zip(header, columns, strict=True))
+    caption = Caption(values["image"], values.get("split", ""), values["caption"])
+    if "split" in values and not re.fullmatch(r"[\w-]+", caption.split):
         raise VokensError(
             f"{path}, line {number}: the split {quote(caption.split)} names an output file, so use "
             "only letters, digits, '-' and '_'."

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 
 from ..files import VokensError
 
@@ -139,6 +142,21 @@ def open_image(
     # Pillow's parsers can raise any error on a damaged file.
     except Exception as error:
         raise ImageError(f"damaged: {str(error) or type(error).__name__}") from error
+
+
+@contextmanager
+def open_header(data: bytes, *, max_seconds: float = MAX_SECONDS) -> Iterator[ImageFile]:
+    """Open a JPEG, PNG or WebP image without decoding it, for its metadata.
+
+    Args:
+        data: The image file.
+        max_seconds: The processor time that reading headers may take, 30 seconds by default.
+
+    Yields:
+        Pillow's image, which is closed when the block ends.
+    """
+    with Image.open(_TimedBytes(data, max_seconds), formats=FORMATS) as image:
+        yield image
 
 
 def thumbnail(image: Image.Image, *, side: int = THUMBNAIL_SIDE) -> bytes:

@@ -4,7 +4,8 @@ Each finished batch is stored in a work folder next to the pool. The name of a b
 its images, so an interrupted job continues with the batches that it has not finished. If images
 were repaired or removed in the meantime, only their batches are encoded again. Batches are
 consecutive parts of the sorted list of images, so an interrupted job writes the same pool, byte for
-byte, as an undisturbed one.
+byte, as an undisturbed one. Texts are added when all batches are finished, so another run can
+continue with other texts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,17 @@ from ..files import (
     sole_writer,
 )
 from .decode import EXTENSIONS, ImageError, open_image, read_image, thumbnail
+from .describe import TextReport, check_captions, check_sources, describe_images
 from .encoders import ImageEncoder
-from .pool import META_FILE, REJECTS_FILE, ImagePool, ImageRecord, PoolContent, Reject
+from .pool import (
+    META_FILE,
+    REJECTS_FILE,
+    ImagePool,
+    ImageRecord,
+    PoolContent,
+    Reject,
+    record_to_json,
+)
 from .scan import FoundImage, scan_images
 
 JOB_FILE = "job.json"
@@ -52,6 +62,9 @@ class EmbedOptions:
         thumbnails: Store a small copy of each image.
         source: Where the images come from; stored in every record.
         license: Their license; stored in every record.
+        captions: Captions by image id, which become texts of the images.
+        texts: What else becomes texts: "names" for the words of the file names, "iptc" and "xmp"
+            for captions, titles and keywords in the files' metadata.
         max_rejects: The largest allowed share of rejected images, from 0 to 1.
         overwrite: Replace an existing pool.
         device: The torch device of the encoder, such as "cpu" or "cuda:0".
@@ -63,6 +76,8 @@ class EmbedOptions:
     thumbnails: bool = True
     source: str = ""
     license: str = ""
+    captions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
     max_rejects: float = 0.05
     overwrite: bool = False
     device: str = "cpu"
@@ -80,12 +95,14 @@ class EmbedReport:
         n_other: Number of files without the extension of an image.
         images_per_second: Images that were read, decoded and encoded per second by this run; 0 if
             an earlier run had finished all of them.
+        texts: Which images have texts, and which texts were left out.
     """
 
     pool: ImagePool
     n_rejected: int
     n_other: int
     images_per_second: float
+    texts: TextReport
 
 
 @dataclass(frozen=True)
@@ -121,8 +138,11 @@ def embed_images(
             something else.
         BlockingIOError: If another process is writing the pool.
         VokensError: If there are no images, a folder cannot be read, too many images are rejected,
-            or the work folder belongs to a job with other options.
+            no caption belongs to an image, there are no such texts, or the work folder belongs to
+            a job with other options.
+        ImportError: If a package that reads texts is missing.
     """
+    check_sources(options.texts)
     check_replaceable(pool, marker=META_FILE, overwrite=options.overwrite)
     root = images.resolve()
     if pool.resolve().is_relative_to(root):
@@ -130,6 +150,7 @@ def embed_images(
     found, rejects, n_other = scan_images(root)
     if not found:
         raise VokensError(f"{images} has no images ({', '.join(EXTENSIONS)}).")
+    check_captions(options.captions, {image.id for image in found}, images)
 
     size = options.batch_size
     cuts = [found[start : start + size] for start in range(0, len(found), size)]
@@ -176,6 +197,14 @@ def embed_images(
                 f"{options.max_rejects:.1%} may be: see {listed}. Repair or remove them, or allow "
                 "more with --max-rejects. The next run continues where this one stopped."
             )
+        records, texts = describe_images(
+            records,
+            root,
+            captions=options.captions,
+            sources=options.texts,
+            workers=options.workers,
+            progress=options.progress,
+        )
         thumbnails = ((work / f"{record.sha256}.webp").read_bytes() for record in records)
         content = PoolContent(
             records,
@@ -187,7 +216,7 @@ def embed_images(
         )
         written = ImagePool.write(pool, content, overwrite=options.overwrite)
         remove_folder(work)
-        return EmbedReport(written, len(rejects), n_other, n_embedded / seconds)
+        return EmbedReport(written, len(rejects), n_other, n_embedded / seconds, texts)
 
 
 def _claim_work_folder(work: Path, encoder: ImageEncoder, options: EmbedOptions) -> None:
@@ -197,7 +226,7 @@ def _claim_work_folder(work: Path, encoder: ImageEncoder, options: EmbedOptions)
         VokensError: If it belongs to a job with other options.
         FileExistsError: If it contains something else. It would be deleted at the end.
     """
-    # All that decides about the pool except the images.
+    # All that decides about the pool except the images and their texts.
     job: dict[str, Any] = {
         "encoder": str(encoder.id),
         "device": options.device,
@@ -312,7 +341,7 @@ def _embed_batch(
     # Last, since this file marks the batch as complete.
     with file_written_aside(work / f"{name}.json") as aside:
         batch = {
-            "records": [asdict(record) for record in records],
+            "records": [record_to_json(record) for record in records],
             "rejects": [asdict(reject) for reject in rejects],
         }
         srsly.write_json(aside, batch)

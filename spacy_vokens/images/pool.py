@@ -1,7 +1,7 @@
 """The image pool: a folder with images' records, features and thumbnails, never modified in place.
 
 meta.json       what made the pool, and hashes of its content
-images.jsonl    one record per image, sorted by id
+images.jsonl    one record per image, sorted by id, with the image's texts
 features.npy    one row of float16 per image, in the same order
 thumbnails/     one WebP file per image, named by its row; optional
 rejects.jsonl   the images that were left out, with reasons
@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import srsly
@@ -25,6 +25,7 @@ from numpy.lib import format as npy
 
 from ..files import VokensError, check_fields, folder_written_aside, sha256_file
 from ..identity import EncoderId, PoolId, check_id, check_ids, describe_lookalike, hash_ids
+from .texts import check_texts, hash_texts
 
 VERSION = 1
 META_FILE = "meta.json"
@@ -47,6 +48,7 @@ class ImageRecord:
         height: Height in pixels, after the EXIF orientation is applied.
         source: Where it comes from, for the attribution.
         license: Its license, for the attribution.
+        texts: What it shows, in words: captions, names and keywords.
     """
 
     id: str
@@ -56,6 +58,7 @@ class ImageRecord:
     height: int
     source: str = ""
     license: str = ""
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class PoolMeta:
         image_root: The folder that the records' paths are relative to; absolute, or relative to the
             pool.
         thumbnails: Whether thumbnails are stored.
+        texts_sha256: What `hash_texts` returns for the images' texts. A pool without texts has no
+            such field in the file.
     """
 
     version: int
@@ -119,6 +124,7 @@ class PoolMeta:
     features_sha256: str
     image_root: str
     thumbnails: bool
+    texts_sha256: str = ""
 
 
 class ImagePool:
@@ -130,7 +136,7 @@ class ImagePool:
         ids: The images' ids.
         features: (n, dimension) float16, memory-mapped and read-only; row i belongs to `ids[i]`.
         meta: The content of `meta.json`.
-        id: Identifies the pool's ids and features, independent of its path.
+        id: Identifies the pool's ids, features and texts, independent of its path.
         encoder: The encoder that made the features.
         dimension: Width of the features.
     """
@@ -143,7 +149,8 @@ class ImagePool:
         self.ids = [record.id for record in records]
         self.features = features
         self.meta = meta
-        hashes = meta.ids_sha256 + meta.features_sha256
+        # Without texts, the id is that of pools from before there were texts.
+        hashes = meta.ids_sha256 + meta.features_sha256 + meta.texts_sha256
         self.id = PoolId(hashlib.sha256(hashes.encode("ascii")).hexdigest())
         self.encoder = meta.encoder
         self.dimension = meta.dimension
@@ -180,7 +187,9 @@ class ImagePool:
                     f"this version of spacy-vokens reads pools of format {VERSION}, found "
                     f"{version!r}"
                 )
-            check_fields(values, get_type_hints(PoolMeta) | {"encoder": str})
+            values = check_fields(
+                {"texts_sha256": ""} | values, get_type_hints(PoolMeta) | {"encoder": str}
+            )
             meta = PoolMeta(**values | {"encoder": EncoderId.parse(values["encoder"])})
         # Deeply nested brackets raise a RecursionError.
         except (ValueError, RecursionError) as error:
@@ -194,6 +203,8 @@ class ImagePool:
             raise _unusable(file, f"{len(records)} records, but {META_FILE} counts {meta.count}")
         if hash_ids(record.id for record in records) != meta.ids_sha256:
             raise _unusable(file, f"its ids are not those of {META_FILE}")
+        if hash_texts(record.texts for record in records) != meta.texts_sha256:
+            raise _unusable(file, f"its texts are not those of {META_FILE}")
         features = _open_features(path / FEATURES_FILE, meta)
         if meta.thumbnails and not (path / THUMBNAILS_FOLDER).is_dir():
             raise _unusable(path / THUMBNAILS_FOLDER, "the folder is missing")
@@ -213,14 +224,18 @@ class ImagePool:
 
         Raises:
             FileExistsError: If `path` may not be replaced.
-            VokensError: If there are no records, if ids, paths or shapes are wrong, or if a feature
-                is not finite in float16.
+            VokensError: If there are no records, if ids, paths, texts or shapes are wrong, or if a
+                feature is not finite in float16.
         """
         records = content.records
         ids = [record.id for record in records]
         check_ids(ids)
         for record in records:
             check_id(record.path, max_length=None)
+            try:
+                check_texts(record.texts)
+            except VokensError as error:
+                raise VokensError(f"Image {record.id!r}: {error}.") from error
         with folder_written_aside(path, marker=META_FILE, overwrite=overwrite) as folder:
             dimension, features_sha256 = _write_features(
                 folder / FEATURES_FILE, content.features, len(records)
@@ -243,8 +258,12 @@ class ImagePool:
                 features_sha256=features_sha256,
                 image_root=root.as_posix(),
                 thumbnails=content.thumbnails is not None,
+                texts_sha256=hash_texts(record.texts for record in records),
             )
-            srsly.write_json(folder / META_FILE, vars(meta) | {"encoder": str(meta.encoder)})
+            values = vars(meta) | {"encoder": str(meta.encoder)}
+            if not meta.texts_sha256:
+                del values["texts_sha256"]
+            srsly.write_json(folder / META_FILE, values)
         # Not with `open`, which would verify what has just been written.
         features = np.load(path / FEATURES_FILE, mmap_mode="r", allow_pickle=False)
         return cls(path, records, features, meta)
@@ -304,6 +323,11 @@ class ImagePool:
             )
 
     @property
+    def texts(self) -> list[tuple[str, ...]]:
+        """The texts of each image, in the order of the rows; `()` for an image without texts."""
+        return [record.texts for record in self.records]
+
+    @property
     def image_root(self) -> Path:
         """The folder that the records' paths are relative to. It may not exist any more."""
         return (self.path / self.meta.image_root).resolve()
@@ -348,12 +372,23 @@ class ImagePool:
         return (self.path / THUMBNAIL_FILE.format(row=row)).read_bytes()
 
 
-_RECORD_FIELDS = get_type_hints(ImageRecord)
+_RECORD_FIELDS = {
+    name: kind for name, kind in get_type_hints(ImageRecord).items() if name != "texts"
+}
+
+
+def record_to_json(record: ImageRecord) -> dict[str, Any]:
+    """Return a record as values for JSON, without the field `texts` if it has none."""
+    values = asdict(record)
+    if not record.texts:
+        del values["texts"]
+    return values
 
 
 def records_to_bytes(records: Iterable[ImageRecord]) -> bytes:
     """Return records as lines of JSON."""
-    return b"".join(f"{srsly.json_dumps(asdict(record))}\n".encode() for record in records)
+    lines = (srsly.json_dumps(record_to_json(record)) for record in records)
+    return b"".join(f"{line}\n".encode() for line in lines)
 
 
 def records_from_bytes(data: bytes) -> list[ImageRecord]:
@@ -367,7 +402,7 @@ def records_from_bytes(data: bytes) -> list[ImageRecord]:
 
     Raises:
         VokensError: If a line is not a record, if there are no records, if their ids are not valid,
-            sorted and unique, or if a path leaves its folder.
+            sorted and unique, if a path leaves its folder, or if `check_texts` refuses texts.
     """
     # Not `splitlines`, since a text may contain one of Unicode's line separators.
     lines = data.decode("utf-8").split("\n")
@@ -376,12 +411,14 @@ def records_from_bytes(data: bytes) -> list[ImageRecord]:
     records = []
     for number, text in enumerate(lines, start=1):
         try:
-            line = check_fields(json.loads(text), _RECORD_FIELDS)
+            line = json.loads(text)
+            texts = check_texts(line.pop("texts", ())) if isinstance(line, dict) else ()
+            line = check_fields(line, _RECORD_FIELDS)
             check_id(line["path"], max_length=None)
         # Deeply nested brackets raise a RecursionError.
         except (ValueError, RecursionError) as error:
             raise VokensError(f"line {number}: {error}") from error
-        records.append(ImageRecord(**line))
+        records.append(ImageRecord(**line, texts=texts))
     check_ids([record.id for record in records])
     return records
 

@@ -14,6 +14,7 @@ from spacy_vokens.cli import app
 from spacy_vokens.identity import EncoderId
 from spacy_vokens.images.encoders import ImageEncoder, image_encoders
 from spacy_vokens.images.pool import ImagePool
+from tests.images.metadata_files import with_iptc, with_xmp, xmp
 
 
 def mean_color(model: str, weights: Path | None) -> ImageEncoder:
@@ -54,7 +55,15 @@ def test_embed_images(images: Path, tmp_path: Path) -> None:
         images, tmp_path / "pool", "--source", "a painter", "--license", "CC0", "--batch-size", 2
     )
     assert code == 0, output
-    for row in ("Images 3", "Rejected 0", "Dimension 3", "Encoder mean_color", "Images/s", "Size"):
+    for row in (
+        "Images 3",
+        "With texts 0",
+        "Rejected 0",
+        "Dimension 3",
+        "Encoder mean_color",
+        "Images/s",
+        "Size",
+    ):
         assert row in output
     pool = ImagePool.open(tmp_path / "pool")
     assert pool.ids == ["blue", "lime", "red"]
@@ -82,6 +91,51 @@ def test_rejects(images: Path, tmp_path: Path) -> None:
     code, output = run(images, tmp_path / "pool", "--max-rejects", 0.25)
     assert code == 0, output
     assert "1 images were rejected" in output
+
+
+def test_texts(images: Path, tmp_path: Path) -> None:
+    table = tmp_path / "captions.tsv"
+    table.write_text("image\tcaption\nred.png\ta tomato\nred.png\ta rose\nBlue.png\tthe sea\n")
+    photo = with_xmp(xmp("<dc:subject><rdf:Bag><rdf:li>grass</rdf:li></rdf:Bag></dc:subject>"))
+    (images / "meadow.jpg").write_bytes(with_iptc(b"damaged", photo))
+    (images / "lime.png").unlink()
+    code, output = run(images, tmp_path / "pool", "--captions", table, "--texts", "names, xmp,iptc")
+    assert code == 0, output
+    pool = ImagePool.open(tmp_path / "pool")
+    assert pool.ids == ["blue", "meadow", "red"]
+    assert pool.texts == [("blue",), ("meadow", "grass"), ("a tomato", "a rose", "red")]
+    for line in (
+        "With texts 3",
+        "Images without a caption: 2 (blue, meadow)",
+        "Images with captions that are not in the pool: 1 (Blue)",
+        "'Blue' and 'blue' differ only in case: write both the same way.",
+        "Images whose metadata cannot be read: 1 (meadow)",
+    ):
+        assert line in output
+    assert "were cut" not in output
+
+    table.write_text(f"image\tcaption\nred.png\t{'x' * 1001}\n")
+    code, output = run(images, tmp_path / "pool", "--captions", table, "--overwrite")
+    assert code == 0, output
+    assert "With texts 1" in output
+    assert "Images whose texts were cut: 1 (red)" in output
+    assert "A pool keeps up to 64 texts of 1,000 characters per image." in output
+    assert "metadata" not in output
+
+
+def test_texts_that_cannot_be_had(images: Path, tmp_path: Path) -> None:
+    table = tmp_path / "captions.tsv"
+    for content, options, message in (
+        ("image\tcaption\nred\n", ("--captions", table), "line 2: expected 'image<TAB>caption'"),
+        ("image\tcaption\nrose\tred\n", ("--captions", table), "None of the 1 images with"),
+        ("", ("--texts", "exif"), "of the kind 'exif': choose from names, iptc, xmp"),
+    ):
+        table.write_text(content)
+        code, output = run(images, tmp_path / "pool", *options)
+        assert code == 1
+        assert "Could not embed" in output
+        assert message in output
+    assert not (tmp_path / "pool").exists()
 
 
 def test_unknown_encoder(images: Path, tmp_path: Path) -> None:

@@ -5,7 +5,12 @@ import csv
 import pandas
 import pytest
 
-from spacy_vokens.corpus.captions import HEADER, Caption, read_captions
+from spacy_vokens.corpus.captions import (
+    HEADER,
+    Caption,
+    read_captions,
+    read_captions_by_image,
+)
 
 TABLE = "image\tsplit\tcaption\na.jpg\ttrain\t A dog . \na.jpg\ttrain\tA cat\n\nb.png\tdev\tTwo\n"
 
@@ -58,6 +63,34 @@ def test_first_captions_of_every_image(tmp_path):
     path = _write(tmp_path / "a.tsv", TABLE)
     kept = read_captions(path, max_captions=1)
     assert [caption.text for caption in kept] == ["A dog .", "Two"]
+
+
+def test_captions_by_image(tmp_path):
+    path = _write(tmp_path / "a.tsv", TABLE + "a.png\tdev\tA fish\n")
+    captions = {"a": ("A dog .", "A cat", "A fish"), "b": ("Two",)}
+    assert read_captions_by_image(path) == captions
+    path = _write(tmp_path / "a.csv", 'image,caption\nsub/a.jpg,"a, b"\n')
+    assert read_captions_by_image(path) == {"sub/a": ("a, b",)}
+    # A corpus is named after its split.
+    with pytest.raises(ValueError, match="expected the header image,split,caption, found"):
+        list(read_captions(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("caption\n", "line 1: expected .*image<TAB>split<TAB>caption or image<TAB>caption, found"),
+        ("image\tcaption\na\ttrain\tb\n", "line 2: expected 'image<TAB>caption', found"),
+        (TABLE + "a.jpg\ta\n", "line 6: expected 'image<TAB>split<TAB>caption', found"),
+        ("image\tcaption\n../a\tb\n", "line 2: no image pool can hold this image"),
+        ("image\tcaption\n", "has no captions"),
+    ],
+)
+def test_errors_in_tables_for_pools(tmp_path, text, message):
+    path = _write(tmp_path / "a.tsv", text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_captions_by_image(path)
+    assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize(

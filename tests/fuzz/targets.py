@@ -5,6 +5,7 @@ A target raises what its reader raises: one of `DOCUMENTED`, or nothing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -32,6 +33,7 @@ from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.identity import EncoderId, hash_ids
 from spacy_vokens.images.decode import open_image
 from spacy_vokens.images.pool import ImagePool, ImageRecord, PoolContent
+from spacy_vokens.images.texts import check_texts, hash_texts
 from spacy_vokens.index import VokenIndex
 from spacy_vokens.models.image_features import ImageFeatures
 from spacy_vokens.pipeline.serialize import FORMAT_VERSION, MANIFEST
@@ -146,7 +148,11 @@ def pool(data: bytes) -> None:
     records = [_json(line) for line in files["images.jsonl"].split(b"\n")]
     ids = [record["id"] for record in records if isinstance(record.get("id"), str)]
     meta["ids_sha256"] = hash_ids(id.encode(errors="replace").decode() for id in ids)
-    if meta.keys() - {"features_sha256", "ids_sha256"}:
+    if "texts_sha256" in meta:
+        with contextlib.suppress(ValueError):
+            texts = [check_texts(record.get("texts", [])) for record in records if record]
+            meta["texts_sha256"] = hash_texts(texts)
+    if meta.keys() - {"features_sha256", "ids_sha256", "texts_sha256"}:
         files["meta.json"] = json.dumps(meta).encode()
     folder = _scratch() / "pool"
     folder.mkdir(exist_ok=True)
@@ -258,7 +264,10 @@ def _sha256(data: bytes) -> str:
 
 @cache
 def _pool() -> ImagePool:
-    records = [ImageRecord(id, f"{id}.png", "0" * 64, 8, 8, "the tests", "CC0") for id in "ab"]
+    records = [
+        ImageRecord("a", "a.png", "0" * 64, 8, 8, "the tests", "CC0", ("a dog", "Hund")),
+        ImageRecord("b", "b.png", "0" * 64, 8, 8, "the tests", "CC0"),
+    ]
     return ImagePool.write(
         _scratch() / "seed_pool",
         PoolContent(

@@ -18,6 +18,7 @@ from spacy_vokens.images.embed import EmbedOptions, embed_images
 from spacy_vokens.images.encoders import ImageEncoder
 from spacy_vokens.images.pool import ImagePool
 from tests.images.conftest import N_IMAGES, Interrupting
+from tests.images.metadata_files import iptc, with_iptc
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -137,6 +138,53 @@ def test_batches_of_the_same_images_outlive_a_change(
     assert 1000 - counting.left < len(pool)
     embed_images(images, tmp_path / "anew", encoder, EmbedOptions(batch_size=2))
     assert files_of(tmp_path / "pool") == files_of(tmp_path / "anew")
+
+
+def interrupt(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("n", [4, N_IMAGES])
+def test_an_interrupted_job_goes_on_with_other_texts(
+    images: Path, tmp_path: Path, encoder: ImageEncoder, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = EmbedOptions(batch_size=2, workers=1)
+    old = dataclasses.replace(options, captions={"01": ["a dog"], "02": ["a cat"]})
+    new = dataclasses.replace(options, captions={"02": ["a fish"]}, texts=("names", "iptc"))
+    photo = (images / "sub/00.jpg").read_bytes()
+    (images / "sub/00.jpg").write_bytes(with_iptc(iptc(((2, 120), b"a bird")), photo))
+    stopping = dataclasses.replace(encoder, transform=Interrupting(encoder, n))
+    with monkeypatch.context() as patch:
+        # At the latest after the last batch.
+        patch.setattr(ImagePool, "write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            embed_images(images, tmp_path / "pool", stopping, old)
+    n_done = sum(
+        len(srsly.read_json(file)["records"])
+        for file in (tmp_path / "pool.partial").glob("batch-*.json")
+    )
+    assert n_done == n
+    counting = Interrupting(encoder, 1000)
+    going_on = dataclasses.replace(encoder, transform=counting)
+    report = embed_images(images, tmp_path / "pool", going_on, new)
+    assert 1000 - counting.left == N_IMAGES - n
+    texts = dict(zip(report.pool.ids, report.pool.texts, strict=True))
+    assert {id: of for id, of in texts.items() if of} == {"02": ("a fish",), "sub/00": ("a bird",)}
+    assert report.texts.described == ("02", "sub/00")
+    embed_images(images, tmp_path / "undisturbed", encoder, new)
+    assert files_of(tmp_path / "undisturbed") == files_of(tmp_path / "pool")
+
+
+def test_texts_that_cannot_be_had_end_the_job_before_it_begins(
+    images: Path, tmp_path: Path, encoder: ImageEncoder
+) -> None:
+    for options, message in (
+        (EmbedOptions(texts=("exif",)), "choose from names, iptc, xmp"),
+        (EmbedOptions(captions={"00": ["a dog"]}), r"None of the 1 images with captions is in"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            embed_images(images, tmp_path / "pool", encoder, options)
+        assert not (tmp_path / "pool.partial").exists()
 
 
 def test_no_thumbnails(images: Path, tmp_path: Path, encoder: ImageEncoder) -> None:

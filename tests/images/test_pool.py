@@ -1,17 +1,31 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spacy_vokens.files import sha256_file
 from spacy_vokens.identity import EncoderId
-from spacy_vokens.images.pool import ImagePool, ImageRecord, PoolContent, Reject
+from spacy_vokens.images.pool import (
+    ImagePool,
+    ImageRecord,
+    PoolContent,
+    Reject,
+    records_from_bytes,
+    records_to_bytes,
+)
+from spacy_vokens.images.texts import join_texts
 
 IDS = ["a", "b/c", "flags/türkiye"]
+TEXTS = [("a dog", "dogs"), (), ("die türkische Flagge",)]
 
 
 def record(id: str) -> ImageRecord:
@@ -29,6 +43,11 @@ def write(path: Path, ids: list[str] = IDS, **options: object) -> ImagePool:
     overwrite = options.pop("overwrite", False)
     content = PoolContent(records, features, **(arguments | options))
     return ImagePool.write(path, content, overwrite=overwrite)
+
+
+def described(texts: list[tuple[str, ...]] = TEXTS) -> list[ImageRecord]:
+    """The records of `IDS` with texts."""
+    return [replace(record(id), texts=of_image) for id, of_image in zip(IDS, texts, strict=True)]
 
 
 def edit_json(file: Path, **values: object) -> None:
@@ -103,6 +122,46 @@ def test_hash_is_of_the_content(tmp_path: Path) -> None:
     assert len({one.id, other_ids.id, other_features.id}) == 3
 
 
+def test_texts_are_kept_with_their_images(tmp_path: Path) -> None:
+    written = write(tmp_path / "pool", records=described())
+    opened = ImagePool.open(tmp_path / "pool")
+    assert opened.texts == written.texts == TEXTS
+    assert opened.records == written.records == described()
+    assert (opened.id, opened.meta) == (written.id, written.meta)
+    lines = (tmp_path / "pool/images.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line).get("texts") for line in lines] == [[*TEXTS[0]], None, [*TEXTS[2]]]
+
+
+def test_the_hash_is_of_the_texts_too(tmp_path: Path) -> None:
+    other = [("a dog", "dogs"), ("a cat",), ()]
+    pools = [
+        write(tmp_path / "none"),
+        write(tmp_path / "some", records=described()),
+        write(tmp_path / "other", records=described(other)),
+    ]
+    assert len({pool.id for pool in pools}) == 3
+    # Indexes of pools without texts stay valid.
+    meta = pools[0].meta
+    hashes = (meta.ids_sha256 + meta.features_sha256).encode()
+    assert pools[0].id.sha256 == hashlib.sha256(hashes).hexdigest()
+    assert "texts_sha256" not in json.loads((tmp_path / "none/meta.json").read_text())
+    assert "texts" not in (tmp_path / "none/images.jsonl").read_text(encoding="utf-8")
+    assert pools[0].texts == [()] * 3
+
+
+@given(st.lists(st.lists(st.text(max_size=9), max_size=3), min_size=3, max_size=3))
+def test_any_texts_come_back(texts: list[list[str]]) -> None:
+    records = described([join_texts(of_image)[0] for of_image in texts])
+    assert records_from_bytes(records_to_bytes(records)) == records
+    with TemporaryDirectory() as folder:
+        written = write(Path(folder, "pool"), records=records)
+        opened = ImagePool.open(Path(folder, "pool"))
+        assert opened.records == records
+        assert opened.id == written.id
+        selected = opened.select(IDS[1:], Path(folder, "some"))
+        assert selected.texts == opened.texts[1:]
+
+
 def test_relative_image_root_moves_with_the_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +213,10 @@ def test_failed_write_leaves_the_old_pool(tmp_path: Path) -> None:
         ({"records": [record("a"), record("a"), record("c")]}, "'a' appears twice"),
         ({"ids": ["../a", "b", "c"]}, "leads out"),
         ({"records": [ImageRecord("a", "/etc/passwd", "", 1, 1)]}, "leads out"),
+        (
+            {"records": [replace(record("a"), texts=("x" * 1001,))]},
+            "Image 'a': the text 'x{20}'… has 1,001 characters",
+        ),
         ({"features": np.ones((2, 4))}, "need features of shape"),
         ({"features": np.ones(3)}, "need features of shape"),
         ({"features": np.full((3, 4), np.nan)}, "not finite"),
@@ -226,6 +289,29 @@ def test_changed_records(tmp_path: Path, old: str, new: str, message: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('["a dog","dogs"]', '["a dog"]', r"its texts are not those of meta\.json"),
+        ('"texts":["a dog","dogs"]', '"texts":[]', r"its texts are not those of meta\.json"),
+        ('["a dog","dogs"]', '"a dog"', "line 1: 'texts' must be a list of strings"),
+        ('["a dog","dogs"]', '["a dog",null]', "line 1: 'texts' must be a list of strings"),
+        ('"dogs"', '" "', "line 1: a text is empty"),
+        ('"dogs"', '"\\ud800"', "line 1: the text .* holds control characters"),
+        ('"dogs"', f'"{"x" * 1001}"', "line 1: the text .* has 1,001 characters"),
+        ('"dogs"', '"dogs"' + ',"x"' * 63, "line 1: an image has 65 texts, more than 64"),
+    ],
+)
+def test_changed_texts(tmp_path: Path, old: str, new: str, message: str) -> None:
+    write(tmp_path / "pool", records=described())
+    file = tmp_path / "pool/images.jsonl"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"images\.jsonl cannot be used: {message}"):
+        ImagePool.open(tmp_path / "pool")
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"version": 2}, "reads pools of format 1, found 2"),
@@ -236,6 +322,8 @@ def test_changed_records(tmp_path: Path, old: str, new: str, message: str) -> No
         ({"weights": ""}, "it must hold version, encoder, dimension"),
         ({"ids_sha256": "0" * 64}, "its ids are not those"),
         ({"features_sha256": "0" * 64}, "its hash is not the one"),
+        ({"texts_sha256": "0" * 64}, "its texts are not those"),
+        ({"texts_sha256": None}, "'texts_sha256' must be str, found None"),
         ({"thumbnails": True}, "thumbnails cannot be used"),
     ],
 )
