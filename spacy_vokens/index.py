@@ -23,13 +23,13 @@ from .images.pool import ImagePool, ImageRecord, records_from_bytes, records_to_
 
 # How many queries are compared with the keys at once, and how many scores are computed at once, so
 # that the scores stay in the processor's cache until the best of each block was taken.
-BATCH_QUERIES = 256
+BATCH_QUERIES = 512
 TILE_SCORES = 1 << 17
 # How many neighboring keys share a block at most. Only each block's best score is kept.
-MAX_BLOCK = 32
+MAX_BLOCK = 16
 # Scoring one key exactly takes about as long as comparing this many blocks. The time for both is
 # lowest if a block has sqrt(keys / (images asked for * this)) keys.
-BLOCKS_PER_KEY = 32
+BLOCKS_PER_KEY = 8
 # How many numbers a temporary array may have: 64 MB of float32.
 MAX_NUMBERS = 1 << 24
 # A longer query's scores could be too large for float32.
