@@ -263,7 +263,8 @@ class VokenIndex:
         rows = np.empty((len(queries), k), dtype=np.int64)
         # Usually one part. There are more if very many keys are equally good.
         ends = np.cumsum(np.count_nonzero(is_near, axis=1))
-        parts = np.flatnonzero(np.diff(ends * block_size // MAX_NUMBERS)) + 1
+        # A candidate takes about 16 numbers' memory.
+        parts = np.flatnonzero(np.diff(16 * ends * block_size // MAX_NUMBERS)) + 1
         for start, end in zip([0, *parts], [*parts, len(queries)], strict=True):
             query, block = np.divmod(np.flatnonzero(is_near[start:end]), best.shape[1])
             query, row, exact = self._exact_scores(queries, query + start, block, block_size, floor)
