@@ -1,15 +1,15 @@
-"""The index: keys of images, searched exactly by inner product with FAISS, and the images."""
+"""The index: keys of images, searched exactly by inner product, and the images."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import Distribution
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import srsly
@@ -21,13 +21,19 @@ from .identity import SHORT_HASH_DIGITS, EncoderId, IndexMark, PoolId
 from .images.decode import ImageError, open_image, read_image
 from .images.pool import ImagePool, ImageRecord, records_from_bytes, records_to_bytes
 
-# How many more candidates than asked for are compared. FAISS rounds scores differently depending on
-# the number of queries, so that the last places of its answer may not be the best ones.
-EXTRA_CANDIDATES = 4
-# Numbers that the candidates of the queries that are searched at once may have.
-BLOCK_NUMBERS = 1 << 24
-# They all install the module `faiss`.
-FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-cuda")
+# How many queries are compared with the keys at once, and how many scores are computed at once, so
+# that the scores stay in the processor's cache until the best of each block was taken.
+BATCH_QUERIES = 512
+TILE_SCORES = 1 << 17
+# How many neighboring keys share a block at most. Only each block's best score is kept.
+MAX_BLOCK = 16
+# Scoring one key exactly takes about as long as comparing this many blocks. The time for both is
+# lowest if a block has sqrt(keys / (images asked for * this)) keys.
+BLOCKS_PER_KEY = 8
+# How many numbers a temporary array may have: 64 MB of float32.
+MAX_NUMBERS = 1 << 24
+# A longer query's scores could be too large for float32.
+MAX_LENGTH = 1e38
 
 
 @dataclass(frozen=True)
@@ -101,28 +107,11 @@ class VokenImage:
         )
 
 
-class _KeyGroups(NamedTuple):
-    """Rows of an index grouped by their keys, in the order of each group's first row.
-
-    Attributes:
-        firsts: The first row of each group, (n_groups,).
-        rows: All rows, group after group, (n,).
-        starts: Where each group begins in `rows`, (n_groups,).
-        sizes: How many rows each group has, (n_groups,).
-    """
-
-    firsts: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-
-
 class VokenIndex:
     """Keys of images, the images' records and thumbnails, and the search for the nearest images.
 
     Args:
-        keys: (n, width) float32 of unit length, one per image. The FAISS index is built from them
-            at the first search.
+        keys: (n, width) float32 of unit length, one per image.
         records: n records, sorted by id.
         thumbnails: WebP bytes by image id, of all images or of none.
         pool: The pool that the images belong to.
@@ -217,64 +206,131 @@ class VokenIndex:
 
         Returns:
             Image ids (n, k) and their scores (n, k), best first. Places beyond the size of the
-            index, and all places of a query with a NaN, hold None and -inf.
+            index, and all places of a query with a NaN or a length of 1e38 and more, hold None
+            and -inf.
 
         Raises:
             ValueError: If the width is not that of the keys, or k is below 1.
         """
-        width = self.keys.shape[1]
+        n, width = self.keys.shape
         if queries.ndim != 2 or queries.shape[1] != width:
             raise ValueError(f"queries must have the shape (n, {width}), found {queries.shape}.")
         if k < 1:
             raise ValueError(f"k must be at least 1, found {k}.")
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
-        valid = np.flatnonzero(~np.isnan(queries).any(axis=1))
-        n_found = min(k, len(self.keys))
-        per_candidate = max(width, min(k, int(self._groups.sizes.max(initial=1))))
-        size = max(1, BLOCK_NUMBERS // ((k + EXTRA_CANDIDATES) * per_candidate))
-        for start in range(0, len(valid) if n_found else 0, size):
-            block = valid[start : start + size]
-            asked = np.ascontiguousarray(queries[block], dtype=np.float32)
-            scores[block, :n_found], rows[block, :n_found] = self._search(asked, n_found)
+        lengths = np.sqrt(np.einsum("qw,qw->q", queries, queries, dtype=np.float64))
+        # A NaN makes the length NaN.
+        valid = np.flatnonzero(lengths < MAX_LENGTH)
+        n_found = min(k, n)
+        block_size = min(MAX_BLOCK, max(1, math.isqrt(n // (BLOCKS_PER_KEY * k))))
+        size = max(1, min(BATCH_QUERIES, MAX_NUMBERS * block_size // max(n, 1)))
+        for start in range(0, len(valid) if n else 0, size):
+            batch = valid[start : start + size]
+            asked = np.ascontiguousarray(queries[batch], dtype=np.float32)
+            scores[batch, :n_found], rows[batch, :n_found] = self._search(
+                asked, lengths[batch], n_found, block_size
+            )
         # Row -1 is the last entry, None.
-        return np.array([*self.ids, None], dtype=object)[rows], scores
-
-    def _search(
-        self, queries: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find scores and rows of the best `k` images, at most as many as there are."""
-        groups = self._groups
-        n_candidates = min(k + EXTRA_CANDIDATES, len(groups.firsts))
-        _, found = self._faiss.search(queries, n_candidates)
-        # Computed one by one, so that a score does not depend on the other queries.
-        exact = np.einsum("qw,qcw->qc", queries, self.keys[groups.firsts[found]])
-        order = np.lexsort((found, -exact))
-        found, exact = (np.take_along_axis(x, order, axis=1) for x in (found, exact))
-        # In place of each key, the images that have it.
-        width = min(k, int(groups.sizes.max()))
-        members = np.arange(width)
-        is_member = members < groups.sizes[found][:, :, None]
-        places = groups.starts[found][:, :, None] + np.where(is_member, members, 0)
-        flat = np.argsort(~is_member.reshape(len(queries), -1), axis=1, kind="stable")[:, :k]
-        rows = np.take_along_axis(groups.rows[places].reshape(len(queries), -1), flat, axis=1)
-        return np.take_along_axis(exact, flat // width, axis=1), rows
+        return self._ids_and_none[rows], scores
 
     @cached_property
-    def _groups(self) -> _KeyGroups:
-        """The images that have equal keys, such as copies of one image."""
-        # Bytes are compared. Adding 0 makes -0.0 the same as 0.0.
-        as_bytes = np.dtype((np.void, self.keys.itemsize * self.keys.shape[1]))
-        _, firsts, group, sizes = np.unique(
-            (self.keys + 0.0).view(as_bytes).ravel(),
-            return_index=True,
-            return_inverse=True,
-            return_counts=True,
-        )
-        order = np.argsort(firsts)
-        rows = np.argsort(np.argsort(order)[group], kind="stable")
-        starts = np.cumsum(sizes[order]) - sizes[order]
-        return _KeyGroups(firsts[order], rows, starts, sizes[order])
+    def _ids_and_none(self) -> NDArray[np.object_]:
+        return np.array([*self.ids, None], dtype=object)
+
+    def _search(
+        self,
+        queries: NDArray[np.float32],
+        lengths: NDArray[np.float64],
+        k: int,
+        block_size: int,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Find scores and rows of the best `k` images, at most as many as there are.
+
+        A matrix product is fast, but how it rounds depends on the other queries and keys. So it
+        only chooses candidates, and their exact scores (by `np.einsum`, one by one) decide. The
+        order in which `width` products are added changes a float32 score by at most `width` times
+        half an epsilon, times the lengths of query and key [1]. A score of the product thus differs
+        from the exact one by at most `error`, which is twice that and allows for what the first
+        order leaves out, for the lengths of the keys, which may be 1.001, for the rounding of
+        `floor`, and for numbers too small for float32.
+
+        At least `k` keys have a product of `kth` and more, so the exact scores of the best `k` are
+        at least `kth - error`, and their products at least `kth - 2 * error`. Hence each of them
+        is in a block whose best product is at least that, and no other block is looked at.
+
+        [1] N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.
+        """
+        best = self._block_maxima(queries, block_size)
+        # With one image, finding the largest is faster than sorting a part.
+        kth = best.max(axis=1) if k == 1 else np.partition(best, -k, axis=1)[:, -k]
+        width, limits = queries.shape[1], np.finfo(np.float32)
+        error = 1.01 * (width + 4) * float(limits.eps) * lengths + 8 * width * float(limits.tiny)
+        floor = (kth - 2 * error).astype(np.float32)
+        is_near = best >= floor[:, None]
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        rows = np.empty((len(queries), k), dtype=np.int64)
+        # Usually one part. There are more if very many keys are equally good.
+        ends = np.cumsum(np.count_nonzero(is_near, axis=1))
+        # A candidate takes about 16 numbers' memory.
+        parts = np.flatnonzero(np.diff(16 * ends * block_size // MAX_NUMBERS)) + 1
+        for start, end in zip([0, *parts], [*parts, len(queries)], strict=True):
+            query, block = np.divmod(np.flatnonzero(is_near[start:end]), best.shape[1])
+            query, row, exact = self._exact_scores(queries, query + start, block, block_size, floor)
+            # Rows ascend already, and the sort is stable.
+            order = np.lexsort((-exact, query))
+            query, row, exact = query[order], row[order], exact[order]
+            # Each query has at least k rows here.
+            firsts = np.searchsorted(query, np.arange(start, end))[:, None] + np.arange(k)
+            scores[start:end], rows[start:end] = exact[firsts], row[firsts]
+        return scores, rows
+
+    def _block_maxima(self, queries: NDArray[np.float32], block_size: int) -> NDArray[np.float32]:
+        """Compute the best product of every query in every block of keys, (n, n_blocks)."""
+        n = len(self.keys)
+        maxima = np.empty((-(-n // block_size), len(queries)), dtype=np.float32)
+        columns = np.ascontiguousarray(queries.T)
+        tile = max(1, TILE_SCORES // (len(queries) * block_size)) * block_size
+        products = np.empty((min(tile, n), len(queries)), dtype=np.float32)
+        for start in range(0, n, tile):
+            keys = self.keys[start : start + tile]
+            found = np.matmul(keys, columns, out=products[: len(keys)])
+            # The last block may be smaller.
+            whole = len(keys) // block_size
+            blocks = found[: whole * block_size].reshape(whole, block_size, len(queries))
+            first = start // block_size
+            blocks.max(axis=1, out=maxima[first : first + whole])
+            if whole * block_size < len(keys):
+                found[whole * block_size :].max(axis=0, out=maxima[-1])
+        return np.ascontiguousarray(maxima.T)
+
+    def _exact_scores(
+        self,
+        queries: NDArray[np.float32],
+        query: NDArray[np.int64],
+        block: NDArray[np.int64],
+        block_size: int,
+        floor: NDArray[np.float32],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Score the keys of each pair of query and block.
+
+        Returns:
+            The queries, rows and scores that are at least the query's `floor`.
+        """
+        members = np.arange(block_size)
+        found = []
+        size = max(1, MAX_NUMBERS // (block_size * queries.shape[1]))
+        for start in range(0, len(query), size):
+            asked = query[start : start + size]
+            row = block[start : start + size, None] * block_size + members
+            # Rows beyond the last one, of the last block, are taken as the last one, then left out.
+            keys = self.keys.take(row, axis=0, mode="clip")
+            # Computed one by one, so that a score does not depend on the other queries.
+            exact = np.einsum("pw,pbw->pb", queries[asked], keys)
+            pair, member = np.nonzero((exact >= floor[asked, None]) & (row < len(self.keys)))
+            found.append((asked[pair], row[pair, member], exact[pair, member]))
+        query, row, exact = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return query, row, exact
 
     def image(self, image_id: str) -> VokenImage:
         """Return the image with an id.
@@ -346,24 +402,6 @@ class VokenIndex:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without `_faiss`, which would store the keys twice, and what else is derived from them.
-        derived = ("ids", "rows", "mark", "_faiss", "_groups")
+        # Without what is derived from the rest.
+        derived = ("ids", "rows", "mark", "_ids_and_none")
         return {name: value for name, value in vars(self).items() if name not in derived}
-
-    @cached_property
-    def _faiss(self) -> Any:
-        one_of = "'spacy-vokens[cpu]' or 'spacy-vokens[gpu]'"
-        packages = [name for name in FAISS_PACKAGES if any(Distribution.discover(name=name))]
-        if len(packages) > 1:
-            raise ImportError(
-                f"{' and '.join(packages)} are installed, and they overwrite each other's "
-                f"files: uninstall all of them, then install {one_of}."
-            )
-        try:
-            import faiss
-        except ImportError:
-            raise ImportError(f"Searching needs FAISS: install {one_of}.") from None
-        # On the CPU with either package, since exact search is cheap in so few dimensions.
-        index = faiss.IndexFlatIP(self.keys.shape[1])
-        index.add(self.keys[self._groups.firsts])
-        return index

@@ -1,10 +1,9 @@
-"""Machines that lack something: a GPU, FAISS, cores, a temporary folder, UTF-8, permissions."""
+"""Machines that lack something: a GPU, cores, a temporary folder, UTF-8, permissions."""
 
 from __future__ import annotations
 
 import ast
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -211,36 +210,3 @@ def test_a_gpu_of_another_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     result = invoke("embed-images", tmp_path, tmp_path / "pool", "--gpu-id", 1)
     assert result.exit_code == 1
     assert "finds 1 CUDA devices" in words_of(result)
-
-
-@pytest.fixture
-def no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Python's own mark for a module that cannot be imported.
-    monkeypatch.setitem(sys.modules, "faiss", None)
-
-
-@pytest.fixture
-def both_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("faiss-cpu", "faiss-gpu"):
-        installed = tmp_path / f"{name.replace('-', '_')}-1.15.1.dist-info"
-        installed.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.15.1\n"
-        (installed / "METADATA").write_text(metadata, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("installed", "message"),
-    [
-        ("no_faiss", "Searching needs FAISS"),
-        ("both_faiss", "faiss-cpu and faiss-gpu are installed"),
-    ],
-)
-def test_not_one_faiss(
-    installed: str, message: str, vokenizer_path: Path, request: pytest.FixtureRequest
-) -> None:
-    request.getfixturevalue(installed)
-    result = invoke("search", vokenizer_path, "a dog")
-    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
-    assert message in words_of(result)
-    assert re.search(r"install 'spacy-vokens\[cpu\]' or '.*\[gpu\]'", words_of(result))

@@ -1,20 +1,23 @@
 from __future__ import annotations
 
-import builtins
 import io
 import json
 import pickle
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import srsly
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from spacy_vokens import index as index_module
 from spacy_vokens.files import array_to_bytes, sha256_file
 from spacy_vokens.identity import EncoderId, PoolId
 from spacy_vokens.images.decode import ImageError
@@ -72,6 +75,149 @@ def test_the_first_of_equal_keys_is_best(rows: list[int], k: int, n_queries: int
         assert ids[place, : len(expected)].tolist() == expected
         alone, alone_scores = index.search(query[None], 1)
         assert (alone[0, 0], alone_scores[0, 0]) == (ids[place, 0], scores[place, 0])
+
+
+def index_of(keys: np.ndarray) -> VokenIndex:
+    records = [ImageRecord(f"i{row:05}", "i.png", "0" * 64, 1, 1) for row in range(len(keys))]
+    return VokenIndex(keys, records, {}, **META)
+
+
+def near_ties(n: int, width: int, spread: float, seed: int) -> np.ndarray:
+    """Unit vectors around one, so that the rounding of a matrix product could choose the order."""
+    near = unit_vectors(1, width, seed) + spread * unit_vectors(n, width, seed + 1)
+    return (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+
+
+def by_definition(queries: np.ndarray, keys: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and scores: all exact scores, one query at a time, in a stable order."""
+    rows, scores = [], []
+    for query in queries.astype(np.float32):
+        exact = np.einsum("pw,pbw->pb", query[None], keys[None])[0]
+        rows.append(np.argsort(-exact, kind="stable")[:k])
+        scores.append(exact[rows[-1]])
+    return np.array(rows), np.array(scores)
+
+
+def assert_found(index: VokenIndex, queries: np.ndarray, k: int) -> None:
+    ids, scores = index.search(queries, k)
+    expected_rows, expected_scores = by_definition(queries, index.keys, k)
+    n = min(k, len(index.keys))
+    assert ids[:, :n].tolist() == [[index.ids[row] for row in rows] for rows in expected_rows]
+    np.testing.assert_array_equal(scores[:, :n], expected_scores)
+
+
+@given(
+    n=st.integers(1, 700),
+    width=st.sampled_from([1, 2, 7, 64, 192]),
+    k=st.sampled_from([1, 2, 10, 100, 1000]),
+    n_queries=st.sampled_from([1, 3, 40]),
+    spread=st.sampled_from([0.0, 1e-7, 1e-6, 1e-4, 0.9]),
+    length=st.sampled_from([0.0, 1e-42, 1e-30, 1.0, 1e37]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=150, deadline=None)
+def test_exact_scores_decide(
+    n: int, width: int, k: int, n_queries: int, spread: float, length: float, seed: int
+) -> None:
+    """Also among keys whose scores differ by less than a matrix product's rounding, or not at all.
+
+    The queries' lengths reach from numbers too small for float32 to the largest that are searched.
+    """
+    keys = near_ties(n, width, spread, seed)
+    queries = near_ties(n_queries, width, 0.1, seed) * np.float32(length)
+    assert_found(index_of(keys), queries, k)
+
+
+@given(
+    k=st.sampled_from([1, 5, 50]),
+    spread=st.sampled_from([1e-7, 1e-5, 1.0]),
+    order=st.permutations(range(20)),
+    cut=st.integers(0, 20),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_query_is_answered_alike_in_any_batch(
+    k: int, spread: float, order: list[int], cut: int
+) -> None:
+    index = index_of(near_ties(300, 64, spread, seed=0))
+    queries = near_ties(20, 64, 0.5, seed=0)
+    ids, scores = index.search(queries, k)
+    for part in (order[:cut], order[cut:]):
+        part_ids, part_scores = index.search(queries[np.array(part, dtype=int)], k)
+        assert part_ids.tolist() == ids[part].tolist()
+        np.testing.assert_array_equal(part_scores, scores[part])
+
+
+@given(
+    tile=st.integers(1, 3000),
+    batch=st.integers(1, 30),
+    numbers=st.integers(1, 5000),
+    max_block=st.integers(1, 40),
+    k=st.sampled_from([1, 3, 30]),
+    spread=st.sampled_from([0.0, 1e-6, 1.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_sizes_of_parts_change_nothing(
+    tile: int, batch: int, numbers: int, max_block: int, k: int, spread: float
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_module, "TILE_SCORES", tile)
+        patch.setattr(index_module, "BATCH_QUERIES", batch)
+        patch.setattr(index_module, "MAX_NUMBERS", numbers)
+        patch.setattr(index_module, "MAX_BLOCK", max_block)
+        patch.setattr(index_module, "BLOCKS_PER_KEY", 1)
+        assert_found(index_of(near_ties(257, 16, spread, 0)), near_ties(31, 16, 0.5, 0), k)
+
+
+def test_many_queries_among_many_keys() -> None:
+    """Several batches, tiles and blocks, of which the last ones are smaller."""
+    index = index_of(unit_vectors(7001, 64))
+    queries = unit_vectors(600, 64, seed=1)
+    for k in (1, 10):
+        assert_found(index, queries, k)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_any_number_of_blas_threads_finds_the_same(threads: int) -> None:
+    index = index_of(near_ties(5000, 64, 1e-6, seed=0))
+    with threadpoolctl.threadpool_limits(threads):
+        assert_found(index, near_ties(30, 64, 0.5, seed=0), 3)
+
+
+def test_threads_may_search_at_once() -> None:
+    index = index_of(unit_vectors(3000, 64))
+    batches = [unit_vectors(50 + n, 64, seed=n) for n in range(24)]
+    alone = [index.search(batch, 3) for batch in batches]
+    with ThreadPoolExecutor(4) as threads:
+        at_once = list(threads.map(lambda batch: index_of(index.keys).search(batch, 3), batches))
+        shared = list(threads.map(lambda batch: index.search(batch, 3), batches))
+    for found in (at_once, shared):
+        for (ids, scores), (ids_alone, scores_alone) in zip(found, alone, strict=True):
+            assert ids.tolist() == ids_alone.tolist()
+            np.testing.assert_array_equal(scores, scores_alone)
+
+
+@pytest.mark.parametrize("make", [np.zeros, np.ones], ids=["zero queries", "equal queries"])
+def test_everything_is_equally_good(make: Callable[[tuple[int, int]], np.ndarray]) -> None:
+    index = index_of(np.repeat(unit_vectors(1, 8), 3000, axis=0))
+    ids, _ = index.search(make((300, 8)), 4)
+    assert ids.tolist() == [index.ids[:4]] * 300
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38, 1e200])
+def test_a_query_without_a_finite_score_finds_nothing(bad: float) -> None:
+    queries = unit_vectors(3, 4).astype(np.float64)
+    queries[1, 2] = bad
+    ids, scores = make_index().search(queries, 2)
+    assert ids[1].tolist() == [None, None]
+    assert np.isneginf(scores[1]).all()
+    good = [0, 2]
+    assert ids[good].tolist() == make_index().search(queries[good], 2)[0].tolist()
+
+
+def test_an_empty_index_finds_nothing() -> None:
+    ids, scores = index_of(np.zeros((0, 4), np.float32)).search(unit_vectors(2, 4), 3)
+    assert ids.tolist() == [[None] * 3] * 2
+    assert np.isneginf(scores).all()
 
 
 def test_k_beyond_the_index_leaves_places_empty() -> None:
@@ -180,7 +326,7 @@ def test_mark_depends_on_keys_and_pool() -> None:
     assert other.mark != make_index().mark
 
 
-def test_pickle_leaves_faiss_behind() -> None:
+def test_pickle_leaves_behind_what_is_derived() -> None:
     index = make_index(n=2000, width=32)
     before = index.search(unit_vectors(3, 32), 2)[0]
     assert index.mark == make_index(n=2000, width=32).mark
@@ -197,19 +343,6 @@ def test_from_pool(pool: ImagePool) -> None:
     assert image.thumbnail == pool.thumbnail("cat")
     with pytest.raises(KeyError):
         index.image("cow")
-
-
-def test_missing_faiss_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def without_faiss(name: str, *args: object, **kwargs: object) -> object:
-        if name == "faiss":
-            raise ImportError(name)
-        return original(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_faiss)
-    with pytest.raises(ImportError, match=r"spacy-vokens\[cpu\].*spacy-vokens\[gpu\]"):
-        make_index().search(unit_vectors(1, 4), 1)
 
 
 def encoded(size: tuple[int, int], kind: str) -> bytes:

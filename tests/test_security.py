@@ -41,7 +41,6 @@ SAFE_ONLY_WITH = {
 FIXED_IN = {
     "torch": "2.10",
     "pillow": "12.3",
-    "faiss-cpu": "1.15",
     "filelock": "3.20.3",
     "transformers": "4.53",
     "tqdm": "4.66.3",
