@@ -143,8 +143,11 @@ class VokenIndex:
         if keys.ndim != 2 or len(keys) != len(records):
             raise VokensError(f"{len(records)} images need as many keys, found {keys.shape}.")
         self.keys = np.ascontiguousarray(keys, dtype=np.float32)
-        if not np.allclose(np.linalg.norm(self.keys, axis=1), 1.0, atol=1e-3):
-            raise VokensError("a key is not a unit vector: the image features have NaN or zeros.")
+        lengths = np.linalg.norm(self.keys, axis=1)
+        # NaN is not above it either.
+        if not (lengths > 0.5).all() or not np.isfinite(lengths).all():
+            raise VokensError("a key has no direction: the image features have NaN or zeros.")
+        self._longest_key = float(lengths.max(initial=0.0))
         self.records = records
         self.thumbnails = thumbnails
         self.pool = pool
@@ -252,8 +255,7 @@ class VokenIndex:
         order in which `width` products are added changes a float32 score by at most `width` times
         half an epsilon, times the lengths of query and key [1]. A score of the product thus differs
         from the exact one by at most `error`, which is twice that and allows for what the first
-        order leaves out, for the lengths of the keys, which may be 1.001, for the rounding of
-        `floor`, and for numbers too small for float32.
+        order leaves out, for the rounding of `floor`, and for numbers too small for float32.
 
         At least `k` keys have a product of `kth` and more, so the exact scores of the best `k` are
         at least `kth - error`, and their products at least `kth - 2 * error`. Hence each of them
@@ -265,7 +267,8 @@ class VokenIndex:
         # With one image, finding the largest is faster than sorting a part.
         kth = best.max(axis=1) if k == 1 else np.partition(best, -k, axis=1)[:, -k]
         width, limits = queries.shape[1], np.finfo(np.float32)
-        error = 1.01 * (width + 4) * float(limits.eps) * lengths + 8 * width * float(limits.tiny)
+        error = 1.01 * (width + 4) * float(limits.eps) * lengths * self._longest_key
+        error += 8 * width * float(limits.tiny)
         floor = (kth - 2 * error).astype(np.float32)
         is_near = best >= floor[:, None]
         scores = np.empty((len(queries), k), dtype=np.float32)

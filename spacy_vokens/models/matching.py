@@ -94,12 +94,21 @@ class Matching(ABC):
             to learn from.
         """
 
-    def keys(self, model: Model, features: NDArray) -> NDArray[np.float32]:
+    def keys(
+        self,
+        model: Model,
+        features: NDArray,
+        texts: Sequence[Sequence[Lexeme]] = (),
+        lang: str = "xx",
+    ) -> NDArray[np.float32]:
         """Compute the keys of images.
 
         Args:
             model: The model, with its layers.
             features: Features of images, (n_images, image_width).
+            texts: The words in lower case that say what each image shows, for models that use them;
+                none for all images, or one list per image.
+            lang: Language of the texts.
 
         Returns:
             The keys, (n_images, width).

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from spacy.attrs import IDS, ORTH
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.lexeme import Lexeme
+from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, Token
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path, minibatch
@@ -125,6 +127,7 @@ def make_voken_retriever(
         overwrite=overwrite,
         exclude_own=exclude_own,
         scorer=scorer,
+        tokenizer=nlp.tokenizer,
     )
 
 
@@ -165,6 +168,7 @@ class VokenRetriever(FilePipe):
             index.
         exclude_own: Whether never to give a document the image that came with it.
         scorer: The scoring method. It gets the component as its argument `retriever`.
+        tokenizer: Makes a document of a text about an image. Defaults to one that splits at blanks.
 
     Raises:
         VokensError: If `top_k` is below 1 or `skip` has anything other than token flags.
@@ -187,6 +191,7 @@ class VokenRetriever(FilePipe):
         overwrite: bool = False,
         exclude_own: bool = False,
         scorer: Callable[..., dict[str, Any]] | None = score_vokens,
+        tokenizer: Callable[[str], Doc] | None = None,
     ) -> None:
         super().__init__(vocab, model, name)
         if top_k < 1:
@@ -204,6 +209,7 @@ class VokenRetriever(FilePipe):
         self.overwrite = overwrite
         self.exclude_own = exclude_own
         self.scorer = scorer
+        self._tokenizer = tokenizer or Tokenizer(vocab)
         self._skip = [attribute for attribute in flags.values() if attribute is not None]
         self.index = None
         # The training pool. It is never stored.
@@ -396,11 +402,13 @@ class VokenRetriever(FilePipe):
 
     # Retrieval
 
-    def set_pool(self, pool: ImagePool) -> None:
-        """Retrieve from a pool: index its images under the keys that the image tower gives them.
+    def set_pool(self, pool: ImagePool, *, use_texts: bool = True) -> None:
+        """Retrieve from a pool: index its images under the keys that the model gives them.
 
         Args:
             pool: The pool.
+            use_texts: Whether what the pool says about its images counts too, if the matching model
+                takes texts.
 
         Raises:
             VokensError: If the component is not initialized, or if the pool's features come from
@@ -409,7 +417,7 @@ class VokenRetriever(FilePipe):
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
         pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
-        self.index = VokenIndex.from_pool(pool, self._compute_keys(pool.features))
+        self.index = self._make_index(pool, use_texts=use_texts)
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
         """Compute the query vector of every token.
@@ -647,7 +655,7 @@ class VokenRetriever(FilePipe):
         index = self.index
         if index is None and self._pool is not None and self.cfg:
             try:
-                index = VokenIndex.from_pool(self._pool, self._compute_keys(self._pool.features))
+                index = self._make_index(self._pool)
             except (OSError, VokensError) as error:
                 # A checkpoint without an index is better than none.
                 logger.warning("%s: stored without an index: %s", self.name, error)
@@ -695,16 +703,33 @@ class VokenRetriever(FilePipe):
     def _no_index(self) -> str:
         return f"{self.name} has no index of images: run 'spacy vokens index MODEL POOL OUTPUT'."
 
-    def _compute_keys(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Run the image tower over features (n, image_width): (n, width).
+    def _make_index(self, pool: ImagePool, *, use_texts: bool = True) -> VokenIndex:
+        """Index a pool under the keys of its images, and of their texts."""
+        texts = pool.texts if use_texts and matching_of(self.model).by_form else []
+        return VokenIndex.from_pool(pool, self._compute_keys(pool.features, texts))
 
-        Equal features get equal keys. Computed apart, they could differ in their last digits.
+    def _compute_keys(
+        self, features: NDArray[np.floating], texts: Sequence[tuple[str, ...]] = ()
+    ) -> NDArray[np.float32]:
+        """Compute the keys of images from features (n, image_width) and texts: (n, width).
+
+        What is equal gets equal keys. Computed apart, they could differ in their last digits.
         """
-        keys = matching_of(self.model).keys(self.model, features)
-        firsts: dict[bytes, int] = {}
+        words = [
+            [
+                self.vocab[token.lower]
+                for text in of_image
+                for token in self._tokenizer(text)
+                if not token.is_punct and not token.is_space
+            ]
+            for of_image in texts
+        ]
+        keys = matching_of(self.model).keys(self.model, features, words, self.vocab.lang)
+        firsts: dict[tuple[bytes, tuple[str, ...]], int] = {}
+        of_images = zip(np.ascontiguousarray(features), texts or repeat(()), strict=False)
         rows = [
-            firsts.setdefault(hashlib.blake2b(image).digest(), row)
-            for row, image in enumerate(np.ascontiguousarray(features))
+            firsts.setdefault((hashlib.blake2b(image).digest(), of_image), row)
+            for row, (image, of_image) in enumerate(of_images)
         ]
         return keys[rows]
 

@@ -102,7 +102,7 @@ class WordPositives(nn.Module):
     """
 
     def __init__(
-        self, temperature: float = 0.03, text_power: float = 0.5, count_power: float = 0.5
+        self, temperature: float = 0.03, text_power: float = 1.0, count_power: float = 0.5
     ) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor([-math.log(temperature)]))
