@@ -60,6 +60,8 @@ class Profile:
         max_rejects: The largest allowed share of rejected images.
         pairs_dev: The split of the captions that the vokenizer is evaluated on.
         rename: Entity types to rename.
+        pool_texts: What else the pool knows of its images: "names" of their files, "iptc", "xmp",
+            separated by commas.
         vokenizer_config: Name of the vokenizer's config in configs.
         vokenizer_steps: Number of batches that the vokenizer is trained on.
         vokenizer_eval: Number of batches between its evaluations.
@@ -83,12 +85,19 @@ class Profile:
     max_rejects: float = 0.05
     pairs_dev: str = "dev"
     rename: dict[str, str] = field(default_factory=dict)
+    pool_texts: str = ""
     vokenizer_config: str = "vokenizer"
     vokenizer_steps: int = 120
     vokenizer_eval: int = 120
     tagger_steps: int = 140
     tagger_eval: int = 35
     tagger_warmup: int = 20
+
+    @property
+    def texts_options(self) -> list[str]:
+        """Words for `embed-images`: tagged text in the place of captions describes no image."""
+        captions = [] if Path(self.captions).is_dir() else ["--captions", self.captions]
+        return captions + (["--texts", self.pool_texts] if self.pool_texts else [])
 
     @property
     def captions_options(self) -> list[str]:

@@ -144,7 +144,7 @@ def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
     if data:
         for offset in offsets:
             data.pop(("._.", name, offset, None), None)
-    # None is the default, which takes no space if it is not stored.
+    # None is the default, so it need not be stored.
     data.update(
         {
             ("._.", name, offset, None): value
@@ -152,6 +152,34 @@ def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
             if value is not None
         }
     )
+
+
+def set_vokens(
+    doc: Doc,
+    vokens: Sequence[str | None],
+    scores: Sequence[float],
+    ranked: Sequence[list[list[Any]] | None] | None = None,
+) -> None:
+    """Set the vokens of all tokens, in place of earlier ones.
+
+    Args:
+        doc: The document.
+        vokens: The best image of each token, or None.
+        scores: Their relevance scores.
+        ranked: All images that were found for each token with their scores, or None.
+    """
+    data: dict[Any, Any] = doc.user_data
+    if data:
+        clear_values(doc, "voken", "voken_score", "vokens")
+    found = [
+        (offset, voken, score)
+        for offset, voken, score in zip(doc.to_array(IDX).tolist(), vokens, scores, strict=True)
+        if voken is not None
+    ]
+    data.update({("._.", "voken", offset, None): voken for offset, voken, _ in found})
+    data.update({("._.", "voken_score", offset, None): score for offset, _, score in found})
+    if ranked is not None:
+        set_token_values(doc, "vokens", ranked)
 
 
 def clear_values(doc: Doc, *names: str) -> None:

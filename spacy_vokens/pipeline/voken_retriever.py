@@ -24,7 +24,7 @@ from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..attributes import register_index, set_token_values
+from ..attributes import register_index, set_vokens
 from ..files import VokensError
 from ..identity import EncoderId, describe_lookalike
 from ..images.pool import ImagePool
@@ -603,23 +603,13 @@ class VokenRetriever(FilePipe):
         """
         for doc, retrieved in zip(docs, scores, strict=True):
             ids, values = retrieved.ids, retrieved.scores
-            best = ids[:, 0].tolist()
-            set_token_values(doc, "voken", best)
-            set_token_values(
-                doc,
-                "voken_score",
-                [
-                    None if image is None else score
-                    for image, score in zip(best, values[:, 0].tolist(), strict=True)
-                ],
-            )
-            ranked: list[Any] = [None] * len(doc)
+            ranked = None
             if ids.shape[1] > 1:
                 ranked = [
                     [[i, s] for i, s in zip(*row, strict=True) if i is not None] or None
                     for row in zip(ids.tolist(), values.tolist(), strict=True)
                 ]
-            set_token_values(doc, "vokens", ranked)
+            set_vokens(doc, ids[:, 0].tolist(), values[:, 0].tolist(), ranked)
             doc._.voken_index = self._marks[self.exclude_own]
 
     def image(self, token: Token | str) -> VokenImage | None:
