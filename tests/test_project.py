@@ -84,7 +84,7 @@ def test_profiles_set_variables_that_exist(project: dict, profile: str) -> None:
 
 def test_the_values_of_a_step_are_written_before_it_runs(project: dict) -> None:
     commands = {command["name"]: command for command in project["commands"]}
-    for workflow in ("all", "steps", "paper-steps", "vokenized"):
+    for workflow in ("all", "steps", "paper-steps", "paper-original-steps"):
         steps = project["workflows"][workflow]
         for place, name in enumerate(steps):
             script = " ".join(commands[name]["script"])
@@ -126,8 +126,8 @@ def test_paper_indexes_the_training_images_only() -> None:
 
 def test_paper_takes_all_images_where_each_text_has_its_own() -> None:
     steps = paper_steps(
-        expected="steps",
-        paper_steps="steps",
+        expected="paper-original-steps",
+        paper_steps="paper-original-steps",
         paper_index_pool="paper",
         paper_vokenizer="model-best",
     )
@@ -136,7 +136,7 @@ def test_paper_takes_all_images_where_each_text_has_its_own() -> None:
     assert " {images} pool/paper " in steps["embed"]
 
 
-@pytest.mark.parametrize("workflow", ["all", "steps", "vokenized"])
+@pytest.mark.parametrize("workflow", ["all", "steps", "paper-original-steps"])
 def test_the_vokenizer_is_used_as_trained(project: dict, workflow: str) -> None:
     """Without the step `index`, the pool that was trained on is the pool that is searched."""
     steps = project["workflows"][workflow]
@@ -178,7 +178,9 @@ def test_steps_override_settings_that_the_configs_have(project: dict) -> None:
         for script in command["script"]:
             words = shlex.split(script)
             if "train" in words:
-                config = load_config(ROOT / words[words.index("train") + 1])
+                # The word form stands for both; the paper's takes the same paths and settings.
+                file = words[words.index("train") + 1].format(vokenizer_config="vokenizer")
+                config = load_config(ROOT / file)
                 for name in options(script):
                     if "." in name:
                         section = config

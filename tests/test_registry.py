@@ -32,9 +32,12 @@ PUBLIC = {
     "spacy_architectures": {
         "spacy-vokens.CrossModalMatching.v1",
         "spacy-vokens.FrozenTok2Vec.v1",
+        "spacy-vokens.PieceVectors.v1",
         "spacy-vokens.Tok2VecTransformer.v1",
         "spacy-vokens.TransformerModel.v1",
         "spacy-vokens.VisualTagger.v1",
+        "spacy-vokens.VocabVectors.v1",
+        "spacy-vokens.WordMatching.v1",
     },
     "spacy_callbacks": {"spacy-vokens.resolve_optimizer.v1"},
     "spacy_cli": {"vokens"},
@@ -49,7 +52,11 @@ PUBLIC = {
         "spacy-vokens.NoFusion.v1",
         "spacy-vokens.VisualAttention.v1",
     },
-    "spacy_voken_losses": {"spacy-vokens.Hinge.v1", "spacy-vokens.InfoNCE.v1"},
+    "spacy_voken_losses": {
+        "spacy-vokens.Hinge.v1",
+        "spacy-vokens.InfoNCE.v1",
+        "spacy-vokens.WordPositives.v1",
+    },
     "thinc_optimizers": {"spacy-vokens.GroupedAdam.v1"},
 }
 NAMES = [(group, name) for group, names in PUBLIC.items() for name in sorted(names)]
@@ -72,6 +79,15 @@ MAKES: dict[tuple[str, str], tuple[type, dict[str, Any]]] = {
         {"tok2vec": TOK2VEC, "loss": {"@voken_losses": "spacy-vokens.Hinge.v1"}},
     ),
     ("architectures", "spacy-vokens.FrozenTok2Vec.v1"): (Model, {"tok2vec": TOK2VEC}),
+    ("architectures", "spacy-vokens.PieceVectors.v1"): (Model, {"name": "bert"}),
+    ("architectures", "spacy-vokens.VocabVectors.v1"): (Model, {}),
+    ("architectures", "spacy-vokens.WordMatching.v1"): (
+        Model,
+        {
+            "words": {"@architectures": "spacy-vokens.VocabVectors.v1"},
+            "loss": {"@voken_losses": "spacy-vokens.WordPositives.v1"},
+        },
+    ),
     ("architectures", "spacy-vokens.Tok2VecTransformer.v1"): (
         Model,
         {"name": "bert", "get_spans": SPANS, "pooling": {"@layers": "reduce_mean.v1"}},
@@ -95,6 +111,7 @@ MAKES: dict[tuple[str, str], tuple[type, dict[str, Any]]] = {
     ("voken_fusions", "spacy-vokens.VisualAttention.v1"): (nn.Module, {}),
     ("voken_losses", "spacy-vokens.Hinge.v1"): (nn.Module, {}),
     ("voken_losses", "spacy-vokens.InfoNCE.v1"): (nn.Module, {}),
+    ("voken_losses", "spacy-vokens.WordPositives.v1"): (nn.Module, {}),
     ("optimizers", "spacy-vokens.GroupedAdam.v1"): (
         Optimizer,
         {"learn_rate": 0.001, "lr_scales": {"encoder.": 0.1}, "no_decay": ["bias"]},

@@ -9,7 +9,6 @@ import typer
 from spacy.cli._util import import_code
 from wasabi import MarkdownRenderer, msg
 
-from ..messages import count_of
 from ._util import (
     CodeOption,
     GpuOption,
@@ -213,6 +212,7 @@ def align_cli(
     is, and so does what the retriever knows about words. The pipeline retrieves from the pool
     afterwards.
     """
+    from ..messages import count_of
     from ..pipeline.aligning import align
 
     import_code(code)
