@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from spacy.attrs import ORTH
 from spacy.lexeme import Lexeme
 from spacy.tokens import Doc
+from spacy.util import get_lang_class
 from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from torch import nn
@@ -42,8 +43,10 @@ MIN_IMAGES = 5
 # Of the inverse document frequency, as the weight of a word in texts. With 1, frequent words take
 # too much of a key (tried on the test tweets of Twitter-2017 over Flickr8k).
 IDF_POWER = 1.5
+# A stop word counts as much as a word that so many images have.
+STOP_WORD_WEIGHT = 100
 # The share of content words that may lose their vokens for the stop words to have none.
-LOST_SHARE = 0.02
+LOST_SHARE = 0.01
 
 
 def build_word_matching_v1(
@@ -254,17 +257,24 @@ class WordMatching(Matching):
         texts.set_vectors(np.nan_to_num(vectors), has_vector)
         standardize(model.get_ref("text_tower"), vectors[has_vector])
         standardize(model.get_ref("image_tower"), features[texts.images])
-        distances = visual_distances(texts.stem_images(), features[texts.images])
+        distances = visual_distances(texts.stem_images(), features[texts.images])[texts.stems]
+        stop_words = _stop_words(docs[0])
+        stop_vectors = model.ops.to_numpy(model.get_ref("words").predict(stop_words))
+        stop_vectors = stop_vectors[~np.isnan(stop_vectors[:, 0])]
+        # Stop words have nothing to show, whatever images their texts happen to be about.
+        shows = has_vector & ~np.array([word.is_stop for word in texts.words], bool)
         weight, bias = fit_visualness(
-            vectors[has_vector],
-            distances[texts.stems][has_vector],
-            texts.n_images()[texts.stems][has_vector],
+            np.concatenate([vectors[shows], stop_vectors]),
+            np.concatenate([distances[shows], np.zeros(len(stop_vectors))]),
+            np.concatenate(
+                [texts.n_images()[texts.stems][shows], np.full(len(stop_vectors), STOP_WORD_WEIGHT)]
+            ),
         )
         module = get_module(model.get_ref("visualness"))
         module.weight.copy_(torch.from_numpy(weight))
         module.bias.fill_(bias)
         is_content = texts.is_content() & has_vector
-        if not any(word.is_stop for word in texts.words) or not is_content.any():
+        if not stop_words or not is_content.any():
             return {"min_visualness": None}
         _, visualness = self.form_queries(model, texts.words)
         return {
@@ -445,6 +455,12 @@ class _Rows:
         offsets = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         found = np.repeat(starts, sizes) + offsets
         return np.repeat(np.arange(len(rows)), sizes), self.columns[found], self.values[found]
+
+
+def _stop_words(doc: Doc) -> list[Lexeme]:
+    """Return the stop words of a document's language."""
+    words = get_lang_class(doc.lang_).Defaults.stop_words
+    return [doc.vocab[word] for word in sorted(words)]
 
 
 def _weighted_quantile(values: NDArray, weights: NDArray, share: float) -> float:

@@ -82,6 +82,8 @@ def _piece_init(model: Model, X: list[Lexeme] | None = None, Y: object = None) -
 def _piece_forward(
     model: Model, words: list[Lexeme], is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], list[Lexeme]]]:
+    if not words:
+        return model.ops.alloc2f(0, model.get_dim("nO")), _no_gradient
     ops, unknown = model.ops, model.attrs["unknown"]
     tokenizer = _parse_tokenizer(model.attrs["tokenizer"])
     # With a blank in front, as within a text: some encoders mark the beginning of a word by it.
