@@ -70,6 +70,9 @@ def _piece_init(model: Model, X: list[Lexeme] | None = None, Y: object = None) -
     vectors = weight.detach().float().cpu().numpy()
     scales = np.abs(vectors).max(axis=1, keepdims=True) / MAX_INT8
     scales[scales == 0] = 1.0
+    # Thinc changes no width of a model that has weights.
+    for param in ("pieces", "scales"):
+        model.set_param(param, None)
     model.set_dim("nO", vectors.shape[1], force=True)
     pieces: Any = model.ops.asarray(np.rint(vectors / scales).astype(np.int8))
     model.set_param("pieces", pieces)
