@@ -460,14 +460,18 @@ def _forward(
     orths = np.concatenate([doc.to_array(ORTH) for doc in docs])
     forms, form_of_token = np.unique(orths, return_inverse=True)
     vectors = model.get_ref("words").predict([vocab[orth] for orth in forms.tolist()])
-    queries, backprop_queries = model.get_ref("text_tower")(vectors, is_train)
+    # NaN in the tower's input would be in the gradient of every weight.
+    known: Any = ~ops.xp.isnan(vectors[:, :1])
+    filled = ops.xp.where(known, vectors, ops.xp.float32(0))
+    queries, backprop_queries = model.get_ref("text_tower")(filled, is_train)
+    queries = ops.xp.where(known, queries, ops.xp.float32(np.nan))
     inverse: Any = ops.xp.asarray(form_of_token)
     lengths = ops.asarray1i([len(doc) for doc in docs])
 
     def backprop(d_queries: list[Floats2d]) -> list[Doc]:
         d_forms: Any = ops.alloc2f(*queries.shape)
         ops.scatter_add(d_forms, inverse, ops.flatten(d_queries))
-        backprop_queries(d_forms)
+        backprop_queries(ops.xp.where(known, d_forms, ops.xp.float32(0)))
         return []
 
     return ops.unflatten(queries[inverse], lengths), backprop
