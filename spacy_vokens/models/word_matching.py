@@ -28,6 +28,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from torch import nn
 
+from ..files import VokensError
 from ..stems import stemmer_of
 from .matching import Matching, apply_tower, as_floats, set_towers, standardize
 from .torch.losses import InfoNCE
@@ -247,10 +248,18 @@ class WordMatching(Matching):
         Returns:
             `min_visualness`, below which a word has nothing to show: such that few of the content
             words of the texts are below it. None if the language has no list of stop words.
+
+        Raises:
+            VokensError: If no word of the texts has a vector.
         """
         texts = self._texts = TrainingWords.from_docs(docs, rows)
         vectors = model.ops.to_numpy(model.get_ref("words").predict(texts.words))
         has_vector = ~np.isnan(vectors[:, 0])
+        if not has_vector.any():
+            raise VokensError(
+                "No word of the training texts has a word vector, so there is nothing to learn "
+                "from. Choose word vectors for the language of the texts."
+            )
         texts.set_vectors(np.nan_to_num(vectors), has_vector)
         standardize(model.get_ref("text_tower"), vectors[has_vector])
         standardize(model.get_ref("image_tower"), features[texts.images])
