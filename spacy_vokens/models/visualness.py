@@ -40,7 +40,10 @@ def visual_distances(
     """
     features = features.astype(np.float64)
     deviation = features.std(axis=0)
-    scaled = (features - features.mean(axis=0)) / np.where(deviation > 1e-6, deviation, 1.0)
+    varies = deviation > 1e-6
+    # What does not vary is 0 exactly: its mean can differ from it in the last digit.
+    centered = np.where(varies, features - features.mean(axis=0), 0.0)
+    scaled = centered / np.where(varies, deviation, 1.0)
     variances, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
     # In ascending order. Fewer images than dimensions leave some without any variance.
     kept = np.flatnonzero(variances > 1e-6 * variances[-1])[-COMPONENTS:]

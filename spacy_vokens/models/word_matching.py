@@ -29,6 +29,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from torch import nn
 
+from ..files import VokensError
 from ..stems import stemmer_of
 from .matching import Matching, apply_tower, as_floats, set_towers, standardize
 from .torch.losses import InfoNCE
@@ -250,10 +251,18 @@ class WordMatching(Matching):
         Returns:
             `min_visualness`, below which a word has nothing to show: such that few of the content
             words of the texts are below it. None if the language has no list of stop words.
+
+        Raises:
+            VokensError: If no word of the texts has a vector.
         """
         texts = self._texts = TrainingWords.from_docs(docs, rows)
         vectors = model.ops.to_numpy(model.get_ref("words").predict(texts.words))
         has_vector = ~np.isnan(vectors[:, 0])
+        if not has_vector.any():
+            raise VokensError(
+                "No word of the training texts has a word vector, so there is nothing to learn "
+                "from. Choose word vectors for the language of the texts."
+            )
         texts.set_vectors(np.nan_to_num(vectors), has_vector)
         standardize(model.get_ref("text_tower"), vectors[has_vector])
         standardize(model.get_ref("image_tower"), features[texts.images])
@@ -476,14 +485,18 @@ def _forward(
     orths = np.concatenate([doc.to_array(ORTH) for doc in docs])
     forms, form_of_token = np.unique(orths, return_inverse=True)
     vectors = model.get_ref("words").predict([vocab[orth] for orth in forms.tolist()])
-    queries, backprop_queries = model.get_ref("text_tower")(vectors, is_train)
+    # NaN in the tower's input would be in the gradient of every weight.
+    known: Any = ~ops.xp.isnan(vectors[:, :1])
+    filled = ops.xp.where(known, vectors, ops.xp.float32(0))
+    queries, backprop_queries = model.get_ref("text_tower")(filled, is_train)
+    queries = ops.xp.where(known, queries, ops.xp.float32(np.nan))
     inverse: Any = ops.xp.asarray(form_of_token)
     lengths = ops.asarray1i([len(doc) for doc in docs])
 
     def backprop(d_queries: list[Floats2d]) -> list[Doc]:
         d_forms: Any = ops.alloc2f(*queries.shape)
         ops.scatter_add(d_forms, inverse, ops.flatten(d_queries))
-        backprop_queries(d_forms)
+        backprop_queries(ops.xp.where(known, d_forms, ops.xp.float32(0)))
         return []
 
     return ops.unflatten(queries[inverse], lengths), backprop

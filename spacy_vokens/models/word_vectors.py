@@ -70,6 +70,9 @@ def _piece_init(model: Model, X: list[Lexeme] | None = None, Y: object = None) -
     vectors = weight.detach().float().cpu().numpy()
     scales = np.abs(vectors).max(axis=1, keepdims=True) / MAX_INT8
     scales[scales == 0] = 1.0
+    # Thinc changes no width of a model that has weights.
+    for param in ("pieces", "scales"):
+        model.set_param(param, None)
     model.set_dim("nO", vectors.shape[1], force=True)
     pieces: Any = model.ops.asarray(np.rint(vectors / scales).astype(np.int8))
     model.set_param("pieces", pieces)
@@ -89,11 +92,14 @@ def _piece_forward(
     # With a blank in front, as within a text: some encoders mark the beginning of a word by it.
     encoded = tokenizer.encode_batch([f" {word.text}" for word in words], add_special_tokens=False)
     ids = [[] if unknown in word.ids else word.ids for word in encoded]
-    lengths = ops.asarray1i([len(pieces) for pieces in ids])
-    flat = ops.asarray1i([piece for pieces in ids for piece in pieces])
-    vectors: Any = model.get_param("pieces")[flat] * model.get_param("scales")[flat]
-    means: Any = ops.reduce_mean(vectors, lengths)
-    means[lengths == 0] = np.nan
+    means: Any = ops.alloc2f(len(words), model.get_dim("nO"))
+    means[:] = np.nan
+    known = [row for row, pieces in enumerate(ids) if pieces]
+    if known:
+        flat = ops.asarray1i([piece for pieces in ids for piece in pieces])
+        vectors: Any = model.get_param("pieces")[flat] * model.get_param("scales")[flat]
+        lengths = ops.asarray1i([len(ids[row]) for row in known])
+        means[known] = ops.reduce_mean(vectors, lengths)
     return means, _no_gradient
 
 
