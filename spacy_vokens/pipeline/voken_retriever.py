@@ -495,7 +495,8 @@ class VokenRetriever(FilePipe):
         # A long text is in several scenes, all of its image.
         of_doc = np.repeat(np.arange(len(docs)), [len(doc) for doc in docs])
         rows_of_scenes = np.zeros(len(scenes.vectors), np.int64)
-        rows_of_scenes[scenes.of_token] = rows[of_doc]
+        is_read = scenes.of_token >= 0
+        rows_of_scenes[scenes.of_token[is_read]] = rows[of_doc[is_read]]
         self.cfg["scene_width"] = scenes.vectors.shape[1]
         matching.add_scene_part(self.model, self.cfg["scene_width"], self.cfg["image_width"])
         yield from matching.fit_scenes(
@@ -781,7 +782,10 @@ class VokenRetriever(FilePipe):
     def _scene_queries(
         self, docs: list[Doc]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
-        """Return weighted queries of scenes, and each token's scene; None if they don't count."""
+        """Return weighted queries of scenes, and each token's scene; None if they don't count.
+
+        The last query, 0, is that of tokens without a scene, -1.
+        """
         matching = matching_of(self.model)
         if not isinstance(matching, WordMatching) or not matching.has_scene_part(self.model):
             return None
@@ -789,7 +793,8 @@ class VokenRetriever(FilePipe):
         if scenes is None:
             return None
         queries = apply_tower(self.model.get_ref("scene_tower"), scenes.vectors)
-        return self.scene_weight * queries, scenes.of_token
+        blank = np.zeros((1, queries.shape[1]), np.float32)
+        return np.concatenate([self.scene_weight * queries, blank]), scenes.of_token
 
     def _form_table(self, key: Any, compute: Compute) -> FormTable:
         """Return a table of forms. It belongs to the index."""
