@@ -492,15 +492,22 @@ class VokenRetriever(FilePipe):
                 f"'transformer' that comes before {self.name} in the pipeline."
             )
         rows = pool.rows(doc._.visual_image_id for doc in docs)
-        # A long text is in several scenes, all of its image.
-        of_doc = np.repeat(np.arange(len(docs)), [len(doc) for doc in docs])
-        rows_of_scenes = np.zeros(len(scenes.vectors), np.int64)
-        is_read = scenes.of_token >= 0
-        rows_of_scenes[scenes.of_token[is_read]] = rows[of_doc[is_read]]
+        # A long text is in several scenes, all of its image. Spans can also overlap so far that no
+        # token belongs to one of them.
+        rows_of_tokens = np.repeat(rows, [len(doc) for doc in docs])
+        used, firsts = np.unique(scenes.of_token, return_index=True)
+        used, firsts = used[used >= 0], firsts[used >= 0]
         self.cfg["scene_width"] = scenes.vectors.shape[1]
         matching.add_scene_part(self.model, self.cfg["scene_width"], self.cfg["image_width"])
+        # Its keys lack the new part.
+        self.index = None
         yield from matching.fit_scenes(
-            self.model, scenes.vectors, rows_of_scenes, pool.features, steps=steps, seed=seed
+            self.model,
+            scenes.vectors[used],
+            rows_of_tokens[firsts],
+            pool.features,
+            steps=steps,
+            seed=seed,
         )
         self.set_pool(pool)
 
