@@ -684,6 +684,7 @@ class VokenRetriever(FilePipe):
 
     def build_layers(self) -> None:
         """Make the towers, if the component is initialized."""
+        self._forms = {}
         if self.cfg:
             matching_of(self.model).build(self.model, self.cfg)
 
@@ -756,7 +757,10 @@ class VokenRetriever(FilePipe):
             least = self.cfg.get("min_visualness")
         scenes = self._scene_queries(docs)
         if scenes is None:
-            table = self._form_table((k, least), partial(self._find_images, index, k, least))
+            # With the index, as another thread may have just set another one.
+            table = self._form_table(
+                (index, k, least), partial(self._find_images, index, k, least)
+            )
             ids, scores = table.look_up(forms, vocab)
             return ids, scores
         queries, visualness = self._form_table(None, self._form_queries).look_up(forms, vocab)
@@ -804,7 +808,9 @@ class VokenRetriever(FilePipe):
         return np.concatenate([self.scene_weight * queries, blank]), scenes.of_token
 
     def _form_table(self, key: Any, compute: Compute) -> FormTable:
-        """Return a table of forms. It belongs to the index."""
+        """Return a table of forms. It belongs to the index: without one, the model may change."""
+        if self._index is None:
+            return FormTable(compute)
         if (table := self._forms.get(key)) is None:
             # Another thread may have been first.
             table = self._forms.setdefault(key, FormTable(compute))
