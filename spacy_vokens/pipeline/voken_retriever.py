@@ -298,6 +298,8 @@ class VokenRetriever(FilePipe):
         if not pairs:
             raise VokensError(f"{self.name}: the training examples have no tokens.")
         docs = [eg.predicted for eg in pairs]
+        # A scene part is added to a trained model.
+        self.cfg.pop("scene_width", None)
         self.cfg.update(
             text_width=matching_of(self.model).text_width(self.model, docs[:10]),
             image_width=self._pool.dimension,
