@@ -99,7 +99,7 @@ def make_voken_retriever(
         top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
         threshold: A token whose best score is below this has no voken; None keeps all.
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
-            like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
+            like any others. None takes what was fitted in training; `-inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
         scene_weight: How much the scene counts beside the word, if the matching model has a scene
             part and a transformer has read the text. 0 is for the word alone.
@@ -121,7 +121,8 @@ def make_voken_retriever(
         name,
         top_k=top_k,
         threshold=threshold,
-        min_visualness=min_visualness,
+        # A config's -inf is a string, because JSON has no such number.
+        min_visualness=None if min_visualness is None else float(min_visualness),
         scene_weight=scene_weight,
         skip=skip,
         overwrite=overwrite,
@@ -159,7 +160,7 @@ class VokenRetriever(FilePipe):
         top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
         threshold: A token whose best score is below this has no voken; None keeps all.
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
-            like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
+            like any others. None takes what was fitted in training; `-inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
         scene_weight: How much the scene counts beside the word, if the matching model has a scene
             part and a transformer has read the text. 0 is for the word alone.
