@@ -806,6 +806,12 @@ class VokenRetriever(FilePipe):
         scenes = read_scenes(docs) if self.scene_weight else None
         if scenes is None:
             return None
+        if scenes.vectors.shape[1] != self.cfg["scene_width"]:
+            raise VokensError(
+                f"{self.name}: its scene part is for a transformer with vectors of "
+                f"{self.cfg['scene_width']} numbers, but this one's have {scenes.vectors.shape[1]}. "
+                "Run 'spacy vokens align' with this transformer, or set scene_weight to 0."
+            )
         queries = apply_tower(self.model.get_ref("scene_tower"), scenes.vectors)
         blank = np.zeros((1, queries.shape[1]), np.float32)
         return np.concatenate([self.scene_weight * queries, blank]), scenes.of_token
