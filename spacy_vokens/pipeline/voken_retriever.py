@@ -447,10 +447,12 @@ class VokenRetriever(FilePipe):
                 computed = self.model.predict([filled[i] for i in batch])
                 for i, query in zip(batch, computed, strict=True):
                     found[i] = self.model.ops.to_numpy(query)
-        width = found[0].shape[1] if found else self.model.get_dim("nO")
+        width = found[0].shape[1] if found else self._query_width()
         left = iter(found)
         queries = [next(left) if len(doc) else np.zeros((0, width), np.float32) for doc in docs]
-        self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
+        # Among word vectors, it is usual that some are missing.
+        if not matching_of(self.model).by_form:
+            self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
         return queries
 
     def add_scene_part(
@@ -785,13 +787,19 @@ class VokenRetriever(FilePipe):
         table = self._form_table(None, self._form_queries)
         queries, _ = table.look_up(forms, docs[0].vocab)
         parts = [queries]
-        matching = matching_of(self.model)
-        if isinstance(matching, WordMatching) and matching.has_scene_part(self.model):
+        if self._has_scene_part():
             scenes = self._scene_queries(docs)
             blank = np.zeros((len(forms), SCENE_KEY_WIDTH), np.float32)
             parts.append(blank if scenes is None else scenes[0][scenes[1]])
         bounds = np.cumsum([len(doc) for doc in docs])[:-1]
         return np.split(np.hstack(parts), bounds)
+
+    def _query_width(self) -> int:
+        return self.model.get_dim("nO") + SCENE_KEY_WIDTH * self._has_scene_part()
+
+    def _has_scene_part(self) -> bool:
+        matching = matching_of(self.model)
+        return isinstance(matching, WordMatching) and matching.has_scene_part(self.model)
 
     def _scene_queries(
         self, docs: list[Doc]
@@ -800,8 +808,7 @@ class VokenRetriever(FilePipe):
 
         The last query, 0, is that of tokens without a scene, -1.
         """
-        matching = matching_of(self.model)
-        if not isinstance(matching, WordMatching) or not matching.has_scene_part(self.model):
+        if not self._has_scene_part():
             return None
         scenes = read_scenes(docs) if self.scene_weight else None
         if scenes is None:
