@@ -39,8 +39,8 @@ from .visualness import fit_visualness, visual_distances
 SCENE_KEY_WIDTH = 64
 # A word is about something that can be seen if texts of so many images have it.
 MIN_IMAGES = 5
-# Of the inverse document frequency, as the weight of a word in texts. With 1, frequent words take too
-# much of a key (tried on the test tweets of Twitter-2017 over Flickr8k).
+# Of the inverse document frequency, as the weight of a word in texts. With 1, frequent words take
+# too much of a key (tried on the test tweets of Twitter-2017 over Flickr8k).
 IDF_POWER = 1.5
 # The share of content words that may lose their vokens for the stop words to have none.
 LOST_SHARE = 0.02

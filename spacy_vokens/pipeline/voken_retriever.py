@@ -763,9 +763,7 @@ class VokenRetriever(FilePipe):
         scenes = self._scene_queries(docs)
         if scenes is None:
             # With the index, as another thread may have just set another one.
-            table = self._form_table(
-                (index, k, least), partial(self._find_images, index, k, least)
-            )
+            table = self._form_table((index, k, least), partial(self._find_images, index, k, least))
             ids, scores = table.look_up(forms, vocab)
             return ids, scores
         queries, visualness = self._form_table(None, self._form_queries).look_up(forms, vocab)
@@ -815,8 +813,8 @@ class VokenRetriever(FilePipe):
             return None
         if scenes.vectors.shape[1] != self.cfg["scene_width"]:
             raise VokensError(
-                f"{self.name}: its scene part is for a transformer with vectors of "
-                f"{self.cfg['scene_width']} numbers, but this one's have {scenes.vectors.shape[1]}. "
+                f"{self.name}: its scene part is for a transformer of width "
+                f"{self.cfg['scene_width']}, but this one has width {scenes.vectors.shape[1]}. "
                 "Run 'spacy vokens align' with this transformer, or set scene_weight to 0."
             )
         queries = apply_tower(self.model.get_ref("scene_tower"), scenes.vectors)
