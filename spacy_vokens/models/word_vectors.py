@@ -90,7 +90,10 @@ def _piece_forward(
     lengths = ops.asarray1i([len(pieces) for pieces in ids])
     flat = ops.asarray1i([piece for pieces in ids for piece in pieces])
     vectors: Any = model.get_param("pieces")[flat] * model.get_param("scales")[flat]
-    means: Any = ops.reduce_mean(vectors, lengths)
+    means: Any = ops.alloc2f(len(words), model.get_dim("nO"))
+    if len(flat):
+        # Thinc cannot take the means of no vectors at all.
+        means = ops.reduce_mean(vectors, lengths)
     means[lengths == 0] = np.nan
     return means, _no_gradient
 
