@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -336,4 +336,124 @@ def tweets(tmp_path: Path) -> Path:
 def captions_table(tmp_path: Path) -> Path:
     path = tmp_path / "captions.tsv"
     path.write_text(CAPTIONS, encoding="utf-8")
+    return path
+
+
+# Each of these is in five images, whose features are alike.
+KINDS = ("cat", "dog", "fish")
+KIND_IMAGES = tuple(f"{kind}-{number}" for kind in KINDS for number in range(5))
+
+
+@pytest.fixture(scope="session")
+def make_kind_pool(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ImagePool]:
+    """Make a pool of five images of each kind, with these texts by image id."""
+
+    def make(texts: Mapping[str, tuple[str, ...]] | None = None) -> ImagePool:
+        texts = texts or {}
+        root = tmp_path_factory.mktemp("kinds")
+        random = np.random.default_rng(0)
+        centers = np.repeat(2 * random.normal(size=(len(KINDS), DIMENSION)), 5, axis=0)
+        features = centers + random.normal(size=centers.shape) / 2
+        records = [
+            ImageRecord(i, f"{i}.png", "0" * 64, 8, 8, texts=texts.get(i, ())) for i in KIND_IMAGES
+        ]
+        content = PoolContent(records, features, EncoderId("tiny", "1" * 64), root)
+        return ImagePool.write(root / "pool", content)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def kind_pool(make_kind_pool: Callable[..., ImagePool]) -> ImagePool:
+    """A pool without texts."""
+    return make_kind_pool()
+
+
+@pytest.fixture(scope="session")
+def word_retriever_config(text_encoder: str) -> dict:
+    """Config of a `voken_retriever` by form, with the vectors of the tiny encoder's pieces."""
+    return {
+        "model": {
+            "@architectures": "spacy-vokens.WordMatching.v1",
+            "hidden_width": 16,
+            "width": 8,
+            "words": {"@architectures": "spacy-vokens.PieceVectors.v1", "name": text_encoder},
+            "loss": {"@voken_losses": "spacy-vokens.WordPositives.v1"},
+        }
+    }
+
+
+def kind_captions(nlp: Language) -> list[Example]:
+    """Three texts about each image: its kind, between words that any image may have."""
+    return [
+        caption(nlp, template.format(image.partition("-")[0]), image)
+        for image in KIND_IMAGES
+        for template in ("a {} !", "the {} in paris", "we see the big {} .")
+    ]
+
+
+@pytest.fixture(scope="session")
+def make_word_vokenizer(
+    word_retriever_config: dict, kind_pool: ImagePool
+) -> Callable[..., Language]:
+    """Make a pipeline with a retriever by form, trained for some steps and indexed."""
+
+    def make(
+        lang: str = LANG,
+        *,
+        steps: int = 0,
+        indexed: bool = True,
+        examples: Callable[[Language], list[Example]] = kind_captions,
+        **settings: object,
+    ) -> Language:
+        nlp = spacy.blank(lang)
+        retriever = nlp.add_pipe("voken_retriever", config=word_retriever_config | settings)
+        pairs = examples(nlp)
+        fix_random_seed(0)
+        nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(kind_pool.path)}
+        optimizer = nlp.initialize(lambda: pairs)
+        optimizer.learn_rate = 0.01
+        for _ in range(steps):
+            nlp.update(pairs, sgd=optimizer)
+        if indexed:
+            retriever.set_pool(kind_pool)
+        return nlp
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def word_vokenizer_path(
+    make_word_vokenizer: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Folder of a vokenizer by form that knows what its images show."""
+    path = tmp_path_factory.mktemp("models") / "word_vokenizer"
+    make_word_vokenizer(steps=40).to_disk(path)
+    return path
+
+
+@pytest.fixture
+def word_vokenizer(word_vokenizer_path: Path) -> Language:
+    return spacy.load(word_vokenizer_path)
+
+
+@pytest.fixture(scope="session")
+def word_tagger_path(
+    word_vokenizer_path: Path,
+    make_tagger: Callable[..., Language],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Folder of transformer, retriever by form and tagger, in this order."""
+    path = tmp_path_factory.mktemp("models") / "word_tagger"
+    nlp = make_tagger("NoFusion")
+    nlp.add_pipe("voken_retriever", source=spacy.load(word_vokenizer_path), after="transformer")
+    nlp.to_disk(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def kind_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of the texts about the images of each kind."""
+    path = tmp_path_factory.mktemp("corpora") / "kinds.spacy"
+    save_docs([example.reference for example in kind_captions(spacy.blank(LANG))], path)
     return path

@@ -202,7 +202,7 @@ def align_cli(
     limit: Annotated[
         int, typer.Option(min=0, help="Largest number of texts to read; 0 for all")
     ] = 10_000,
-    seed: Annotated[int, typer.Option(help="Decides which texts are read and when")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides what is drawn at random")] = 0,
     code: CodeOption = None,
     gpu_id: GpuOption = -1,
 ) -> None:

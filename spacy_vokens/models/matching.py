@@ -235,13 +235,24 @@ def set_towers(model: Model, **towers: nn.Module) -> None:
         model: The model.
         **towers: The towers by the names of the model's refs.
     """
-    old = [model.get_ref(name) for name in towers if model.has_ref(name)]
-    for layer in old:
-        model.layers.remove(layer)
+    drop_towers(model, *towers)
     for name, tower in towers.items():
         layer = torch_layer(tower)
         model.layers.append(layer)
         model.set_ref(name, layer)
+
+
+def drop_towers(model: Model, *names: str) -> None:
+    """Take those of some towers from a matching model that it has.
+
+    Args:
+        model: The model.
+        *names: The names of the model's refs.
+    """
+    for name in names:
+        if model.has_ref(name):
+            model.layers.remove(model.get_ref(name))
+            model.set_ref(name, None)
 
 
 def standardize(tower: Model, features: NDArray) -> None:

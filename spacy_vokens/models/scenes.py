@@ -22,7 +22,8 @@ class Scenes:
 
     Attributes:
         vectors: Their vectors, (n_scenes, width).
-        of_token: The scene of each token of all documents, (n_tokens,).
+        of_token: The scene of each token of all documents, (n_tokens,); -1 for the tokens of a
+            document that no transformer has read.
     """
 
     vectors: NDArray[np.float32]
@@ -33,26 +34,29 @@ def read_scenes(docs: Sequence[Doc]) -> Scenes | None:
     """Read the scenes of documents that a component `transformer` has processed.
 
     Args:
-        docs: The documents. They have tokens.
+        docs: The documents. They may be empty.
 
     Returns:
-        The scenes, or None if a transformer has not read all of the documents.
+        The scenes, or None if a transformer has read none of the documents.
     """
     vectors, of_token, n_scenes = [], [], 0
     for doc in docs:
         data = doc._.trf_data
-        if not isinstance(data, TransformerData) or len(data.align.lengths) != len(doc):
-            return None
-        hidden = data.model_output.get("last_hidden_state")
+        hidden = None
+        # Otherwise, tokens were merged or split after they were read.
+        if isinstance(data, TransformerData) and len(data.align.lengths) == len(doc):
+            hidden = data.model_output.get("last_hidden_state")
         if hidden is None or not len(hidden):
-            return None
+            # Whatever the other documents are: none may change what its neighbors get.
+            of_token.append(np.full(len(doc), -1))
+            continue
         # Arrays may be on a GPU.
         is_piece = data.wordpieces.attention_mask[:, :, None].astype(hidden.dtype)
         means = (hidden * is_piece).sum(axis=1) / is_piece.sum(axis=1)
         vectors.append(means.get() if hasattr(means, "get") else means)
         of_token.append(n_scenes + _spans_of_tokens(data, hidden.shape[1]))
         n_scenes += len(hidden)
-    return Scenes(np.concatenate(vectors), np.concatenate(of_token))
+    return Scenes(np.concatenate(vectors), np.concatenate(of_token)) if vectors else None
 
 
 def _spans_of_tokens(data: TransformerData, n_pieces: int) -> NDArray[np.int64]:

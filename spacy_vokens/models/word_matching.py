@@ -31,7 +31,7 @@ from torch import nn
 
 from ..files import VokensError
 from ..stems import stemmer_of
-from .matching import Matching, apply_tower, as_floats, set_towers, standardize
+from .matching import Matching, apply_tower, as_floats, drop_towers, set_towers, standardize
 from .torch.losses import InfoNCE
 from .torch.towers import SkipTower, Visualness
 from .torch_layer import get_module, loss_and_gradients, torch_layer
@@ -121,6 +121,7 @@ class WordMatching(Matching):
             widths: The widths by name. With a `scene_width`, the model has a scene part.
         """
         hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
+        drop_towers(model, "scene_tower", "scene_image_tower")
         set_towers(
             model,
             text_tower=SkipTower(widths["text_width"], hidden, width),

@@ -10,6 +10,7 @@ import numpy as np
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.util import fix_random_seed
 from tqdm import tqdm
 
 from ..corpus.docbin import load_docs
@@ -55,7 +56,7 @@ def align(
         output: Folder for the pipeline. It may be the same folder.
         steps: Number of updates.
         limit: Largest number of texts that are read, drawn at random; 0 for all.
-        seed: Decides which texts are drawn and when they come.
+        seed: Decides what is drawn at random: the texts, their order and the initial weights.
 
     Returns:
         How many texts were read, and the loss at the end.
@@ -82,6 +83,7 @@ def align(
         for doc in _read(nlp, retriever.name, docs):
             read.append(doc)
             progress.update()
+        fix_random_seed(seed)
         updates = retriever.add_scene_part(read, opened, steps=steps, seed=seed)
         losses = list(tqdm(updates, total=steps, unit=" updates", disable=None, leave=False))
         save_pipeline(nlp, output)

@@ -51,13 +51,14 @@ class FormTable:
         keys = distinct.tolist()
         # Only this table is read below, even if another thread begins a new one.
         table = self._table
-        if any(key not in table.rows for key in keys):
+        # A new table has no arrays, which are needed even for no forms at all.
+        if not table.arrays or any(key not in table.rows for key in keys):
             with self._lock:
                 table = self._table
                 if len(table.rows) + len(keys) > self._max_forms:
                     table = self._table = _Table()
                 new = [key for key in keys if key not in table.rows]
-                if new:
+                if new or not table.arrays:
                     table.add(new, self._compute([vocab[key] for key in new]))
         rows = np.array([table.rows[key] for key in keys], np.int64)[inverse]
         return tuple(array[rows] for array in table.arrays)

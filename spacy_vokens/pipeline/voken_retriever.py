@@ -99,7 +99,7 @@ def make_voken_retriever(
         top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
         threshold: A token whose best score is below this has no voken; None keeps all.
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
-            like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
+            like any others. None takes what was fitted in training; `-inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
         scene_weight: How much the scene counts beside the word, if the matching model has a scene
             part and a transformer has read the text. 0 is for the word alone.
@@ -121,7 +121,8 @@ def make_voken_retriever(
         name,
         top_k=top_k,
         threshold=threshold,
-        min_visualness=min_visualness,
+        # A config's -inf is a string, because JSON has no such number.
+        min_visualness=None if min_visualness is None else float(min_visualness),
         scene_weight=scene_weight,
         skip=skip,
         overwrite=overwrite,
@@ -159,7 +160,7 @@ class VokenRetriever(FilePipe):
         top_k: How many images to find per token. More than one are kept in `Token._.vokens`.
         threshold: A token whose best score is below this has no voken; None keeps all.
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
-            like any others. None takes what was fitted in training; `-.inf` keeps all. Only for
+            like any others. None takes what was fitted in training; `-inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
         scene_weight: How much the scene counts beside the word, if the matching model has a scene
             part and a transformer has read the text. 0 is for the word alone.
@@ -298,6 +299,8 @@ class VokenRetriever(FilePipe):
         if not pairs:
             raise VokensError(f"{self.name}: the training examples have no tokens.")
         docs = [eg.predicted for eg in pairs]
+        # A scene part is added to a trained model.
+        self.cfg.pop("scene_width", None)
         self.cfg.update(
             text_width=matching_of(self.model).text_width(self.model, docs[:10]),
             image_width=self._pool.dimension,
@@ -444,10 +447,12 @@ class VokenRetriever(FilePipe):
                 computed = self.model.predict([filled[i] for i in batch])
                 for i, query in zip(batch, computed, strict=True):
                     found[i] = self.model.ops.to_numpy(query)
-        width = found[0].shape[1] if found else self.model.get_dim("nO")
+        width = found[0].shape[1] if found else self._query_width()
         left = iter(found)
         queries = [next(left) if len(doc) else np.zeros((0, width), np.float32) for doc in docs]
-        self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
+        # Among word vectors, it is usual that some are missing.
+        if not matching_of(self.model).by_form:
+            self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
         return queries
 
     def add_scene_part(
@@ -492,14 +497,22 @@ class VokenRetriever(FilePipe):
                 f"'transformer' that comes before {self.name} in the pipeline."
             )
         rows = pool.rows(doc._.visual_image_id for doc in docs)
-        # A long text is in several scenes, all of its image.
-        of_doc = np.repeat(np.arange(len(docs)), [len(doc) for doc in docs])
-        rows_of_scenes = np.zeros(len(scenes.vectors), np.int64)
-        rows_of_scenes[scenes.of_token] = rows[of_doc]
+        # A long text is in several scenes, all of its image. Spans can also overlap so far that no
+        # token belongs to one of them.
+        rows_of_tokens = np.repeat(rows, [len(doc) for doc in docs])
+        used, firsts = np.unique(scenes.of_token, return_index=True)
+        used, firsts = used[used >= 0], firsts[used >= 0]
         self.cfg["scene_width"] = scenes.vectors.shape[1]
         matching.add_scene_part(self.model, self.cfg["scene_width"], self.cfg["image_width"])
+        # Its keys lack the new part.
+        self.index = None
         yield from matching.fit_scenes(
-            self.model, scenes.vectors, rows_of_scenes, pool.features, steps=steps, seed=seed
+            self.model,
+            scenes.vectors[used],
+            rows_of_tokens[firsts],
+            pool.features,
+            steps=steps,
+            seed=seed,
         )
         self.set_pool(pool)
 
@@ -666,6 +679,7 @@ class VokenRetriever(FilePipe):
 
     def build_layers(self) -> None:
         """Make the towers, if the component is initialized."""
+        self._forms = {}
         if self.cfg:
             matching_of(self.model).build(self.model, self.cfg)
 
@@ -738,7 +752,8 @@ class VokenRetriever(FilePipe):
             least = self.cfg.get("min_visualness")
         scenes = self._scene_queries(docs)
         if scenes is None:
-            table = self._form_table((k, least), partial(self._find_images, index, k, least))
+            # With the index, as another thread may have just set another one.
+            table = self._form_table((index, k, least), partial(self._find_images, index, k, least))
             ids, scores = table.look_up(forms, vocab)
             return ids, scores
         queries, visualness = self._form_table(None, self._form_queries).look_up(forms, vocab)
@@ -760,29 +775,46 @@ class VokenRetriever(FilePipe):
         table = self._form_table(None, self._form_queries)
         queries, _ = table.look_up(forms, docs[0].vocab)
         parts = [queries]
-        matching = matching_of(self.model)
-        if isinstance(matching, WordMatching) and matching.has_scene_part(self.model):
+        if self._has_scene_part():
             scenes = self._scene_queries(docs)
             blank = np.zeros((len(forms), SCENE_KEY_WIDTH), np.float32)
             parts.append(blank if scenes is None else scenes[0][scenes[1]])
         bounds = np.cumsum([len(doc) for doc in docs])[:-1]
         return np.split(np.hstack(parts), bounds)
 
+    def _query_width(self) -> int:
+        return self.model.get_dim("nO") + SCENE_KEY_WIDTH * self._has_scene_part()
+
+    def _has_scene_part(self) -> bool:
+        matching = matching_of(self.model)
+        return isinstance(matching, WordMatching) and matching.has_scene_part(self.model)
+
     def _scene_queries(
         self, docs: list[Doc]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
-        """Return weighted queries of scenes, and each token's scene; None if they don't count."""
-        matching = matching_of(self.model)
-        if not isinstance(matching, WordMatching) or not matching.has_scene_part(self.model):
+        """Return weighted queries of scenes, and each token's scene; None if they don't count.
+
+        The last query, 0, is that of tokens without a scene, -1.
+        """
+        if not self._has_scene_part():
             return None
         scenes = read_scenes(docs) if self.scene_weight else None
         if scenes is None:
             return None
+        if scenes.vectors.shape[1] != self.cfg["scene_width"]:
+            raise VokensError(
+                f"{self.name}: its scene part is for a transformer of width "
+                f"{self.cfg['scene_width']}, but this one has width {scenes.vectors.shape[1]}. "
+                "Run 'spacy vokens align' with this transformer, or set scene_weight to 0."
+            )
         queries = apply_tower(self.model.get_ref("scene_tower"), scenes.vectors)
-        return self.scene_weight * queries, scenes.of_token
+        blank = np.zeros((1, queries.shape[1]), np.float32)
+        return np.concatenate([self.scene_weight * queries, blank]), scenes.of_token
 
     def _form_table(self, key: Any, compute: Compute) -> FormTable:
-        """Return a table of forms. It belongs to the index."""
+        """Return a table of forms. It belongs to the index: without one, the model may change."""
+        if self._index is None:
+            return FormTable(compute)
         if (table := self._forms.get(key)) is None:
             # Another thread may have been first.
             table = self._forms.setdefault(key, FormTable(compute))
