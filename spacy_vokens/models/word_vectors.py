@@ -92,7 +92,6 @@ def _piece_forward(
     # With a blank in front, as within a text: some encoders mark the beginning of a word by it.
     encoded = tokenizer.encode_batch([f" {word.text}" for word in words], add_special_tokens=False)
     ids = [[] if unknown in word.ids else word.ids for word in encoded]
-<<<<<<< HEAD
     means: Any = ops.alloc2f(len(words), model.get_dim("nO"))
     means[:] = np.nan
     known = [row for row, pieces in enumerate(ids) if pieces]
@@ -101,16 +100,6 @@ def _piece_forward(
         vectors: Any = model.get_param("pieces")[flat] * model.get_param("scales")[flat]
         lengths = ops.asarray1i([len(ids[row]) for row in known])
         means[known] = ops.reduce_mean(vectors, lengths)
-=======
-    lengths = ops.asarray1i([len(pieces) for pieces in ids])
-    flat = ops.asarray1i([piece for pieces in ids for piece in pieces])
-    vectors: Any = model.get_param("pieces")[flat] * model.get_param("scales")[flat]
-    means: Any = ops.alloc2f(len(words), model.get_dim("nO"))
-    if len(flat):
-        # Thinc cannot take the means of no vectors at all.
-        means = ops.reduce_mean(vectors, lengths)
-    means[lengths == 0] = np.nan
->>>>>>> wt-t2
     return means, _no_gradient
 
 
