@@ -278,7 +278,12 @@ def train_configs(
         save_docs([example.reference for example in captions(nlp)], path / "pairs.spacy")
         save_docs([example.reference for example in tagged_examples(nlp)], path / "ner.spacy")
         for config, corpus, output, overrides in (
-            ("vokenizer.cfg", "pairs.spacy", "vokenizer", {LEARN_RATE: 0.01} | (vokenizer or {})),
+            (
+                "vokenizer.cfg",
+                "pairs.spacy",
+                "vokenizer",
+                {LEARN_RATE: 0.01, "training.dropout": 0.0} | (vokenizer or {}),
+            ),
             ("visual_ner.cfg", "ner.spacy", "tagger", {LEARN_RATE: 0.005} | (tagger or {})),
         ):
             shared = {
