@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import spacy
-from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.util import fix_random_seed
 from tqdm import tqdm
 
@@ -17,7 +14,7 @@ from ..corpus.docbin import load_docs
 from ..files import VokensError, sole_writer
 from ..images.pool import ImagePool
 from .serialize import save_pipeline
-from .util import find_pipe
+from .util import find_pipe, pipe_before
 from .voken_retriever import VokenRetriever
 
 
@@ -80,7 +77,7 @@ def align(
             docs = [docs[i] for i in np.sort(drawn)]
         progress = tqdm(total=len(docs), unit=" texts", disable=None, leave=False)
         read = []
-        for doc in _read(nlp, retriever.name, docs):
+        for doc in pipe_before(nlp, retriever, docs):
             read.append(doc)
             progress.update()
         fix_random_seed(seed)
@@ -88,11 +85,3 @@ def align(
         losses = list(tqdm(updates, total=steps, unit=" updates", disable=None, leave=False))
         save_pipeline(nlp, output)
     return AlignReport(len(read), float(np.mean(losses[-max(1, steps // 10) :])))
-
-
-def _read(nlp: Language, retriever: str, docs: list[Doc]) -> Iterator[Doc]:
-    """Let the components before the retriever process documents."""
-    names = nlp.pipe_names
-    before = names[: names.index(retriever)]
-    with nlp.select_pipes(enable=before):
-        yield from nlp.pipe(docs)

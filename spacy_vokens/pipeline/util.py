@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
 import spacy
 from spacy.language import Language
 from spacy.pipeline import Pipe
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy_transformers.util import batch_by_length
 
@@ -90,6 +92,22 @@ def find_pipe(nlp: Language, kind: type[PipeT]) -> PipeT | None:
         The first enabled component of the class, or None.
     """
     return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, kind)), None)
+
+
+def pipe_before(nlp: Language, pipe: Pipe, docs: Iterable[Doc]) -> Iterator[Doc]:
+    """Let the enabled components before another one process documents.
+
+    Args:
+        nlp: The pipeline.
+        pipe: The component that is not to process them.
+        docs: The documents.
+
+    Yields:
+        The documents, in order.
+    """
+    before = list(takewhile(lambda name: nlp.get_pipe(name) is not pipe, nlp.pipe_names))
+    with nlp.select_pipes(enable=before):
+        yield from nlp.pipe(docs)
 
 
 def load_with_pipe(model: str | Path, kind: type[PipeT]) -> tuple[Language, PipeT]:

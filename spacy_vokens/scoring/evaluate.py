@@ -16,7 +16,7 @@ from ..corpus.reader import Corpus
 from ..files import VokensError, sha256_file
 from ..images.pool import ImagePool
 from ..pipeline.scorer import score_vokens
-from ..pipeline.util import load_with_pipe
+from ..pipeline.util import load_with_pipe, pipe_before
 from ..pipeline.voken_retriever import VokenRetriever
 from ..stems import stemmer_of
 from .image_texts import find_texts
@@ -68,6 +68,9 @@ def evaluate_retrieval(
 ) -> dict[str, Any]:
     """Score how well a pipeline's retriever finds the images that a corpus names.
 
+    With a pool, recall is that of the images alone, without the pool's texts of them, because these
+    may be the very texts of the corpus.
+
     Also measures word-hit, how often a word's image has a text with that word, if texts of the
     images are known.
 
@@ -93,9 +96,17 @@ def evaluate_retrieval(
     """
     nlp, retriever = load_with_pipe(model, VokenRetriever)
     examples = list(Corpus(corpus)(nlp))
-    if pool is not None:
-        retriever.set_pool(ImagePool.open(pool))
+    for example, doc in zip(
+        examples, pipe_before(nlp, retriever, (eg.predicted for eg in examples)), strict=True
+    ):
+        example.predicted = doc
+    opened = None if pool is None else ImagePool.open(pool)
+    if opened is not None:
+        # The texts of the pool's images may be those that are searched with.
+        retriever.set_pool(opened, use_texts=False)
     found = score_retrieval(retriever, examples)
+    if opened is not None:
+        retriever.set_pool(opened)
     if found is None:
         images = f"images of the pool {pool}" if pool else f"images that {model} has indexed"
         raise VokensError(f"{corpus} names no {images}: there is nothing to score.")
