@@ -134,6 +134,7 @@ def test_initializing_again_takes_the_new_encoder(text_encoder: str, tmp_path: P
     assert np.isnan(found[:, 0]).tolist() == [False, True]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_zeros_stay_zeros(text_encoder: str, tmp_path: Path) -> None:
     encoder = AutoModel.from_pretrained(text_encoder)
     encoder.get_input_embeddings().weight.data[len(SPECIAL) + WORDS.index("cat")] = 0
