@@ -46,6 +46,8 @@ MIN_IMAGES = 5
 IDF_POWER = 1.5
 # A stop word counts as much as a word that so many images have.
 STOP_WORD_WEIGHT = 100
+# Differences in visualness that mean nothing.
+ROUNDING = 1e-4
 # The share of content words that may lose their vokens for the stop words to have none.
 LOST_SHARE = 0.01
 
@@ -287,11 +289,9 @@ class WordMatching(Matching):
         if not stop_words or not is_content.any():
             return {"min_visualness": None}
         _, visualness = self.form_queries(model, texts.words)
-        return {
-            "min_visualness": _weighted_quantile(
-                visualness[is_content], texts.counts[is_content], LOST_SHARE
-            )
-        }
+        least = _weighted_quantile(visualness[is_content], texts.counts[is_content], LOST_SHARE)
+        # Just below that of a word, since rounding depends on the words that are computed with it.
+        return {"min_visualness": least - ROUNDING}
 
     def begin_update(
         self, model: Model, docs: list[Doc], rows: NDArray[np.integer], features: NDArray

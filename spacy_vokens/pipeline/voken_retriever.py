@@ -761,8 +761,9 @@ class VokenRetriever(FilePipe):
             queries[visualness < least] = np.nan
         # A word that is twice in a scene is searched for once.
         scene_queries, of_token = scenes
-        pairs = np.column_stack([np.unique(forms, return_inverse=True)[1], of_token])
-        _, firsts, inverse = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+        form_of_token = np.unique(forms, return_inverse=True)[1]
+        pairs = form_of_token * len(scene_queries) + of_token
+        _, firsts, inverse = np.unique(pairs, return_index=True, return_inverse=True)
         joined = np.hstack([queries[firsts], scene_queries[of_token[firsts]]])
         ids, scores = index.search(joined, k)
         return ids[inverse], scores[inverse]

@@ -306,23 +306,23 @@ def test_stop_words_have_less_to_show() -> None:
     words = [vocab[word] for word in (*content, "the")]
     _, visualness = matching_of(model).form_queries(model, words)
     # Each content word is a third of all, so none may be lost.
-    assert fitted["min_visualness"] == pytest.approx(visualness[:3].min(), rel=1e-6)
+    assert fitted["min_visualness"] == pytest.approx(visualness[:3].min(), abs=1e-3)
     assert visualness[3] < fitted["min_visualness"]
 
 
 @pytest.mark.parametrize("n_rare", [MIN_IMAGES, 3 * MIN_IMAGES])
 def test_few_content_words_are_lost(n_rare: int) -> None:
-    """A word that is below 2% of all content words may have no vokens, a more frequent one not."""
-    texts, features = shown(("dog", "cat"), images_per_word=200)
+    """A word that is below 1% of all content words may have no vokens, a more frequent one not."""
+    texts, features = shown(("dog", "cat"), images_per_word=400)
     # Rare words in images of both kinds.
     random = np.random.default_rng(0)
-    for row in random.permutation(400)[:n_rare]:
+    for row in random.permutation(800)[:n_rare]:
         texts[row] += " idea"
     vocab = vocab_of(["the", "dog", "cat", "idea"])
     # Idea is like "the".
     vocab.set_vector("idea", vocab["the"].vector * np.float32(1.1))
     model = make_model()
-    fitted = fit(model, [caption(t, vocab) for t in texts], np.arange(400), features)
+    fitted = fit(model, [caption(t, vocab) for t in texts], np.arange(800), features)
     _, visualness = matching_of(model).form_queries(model, [vocab["idea"], vocab["dog"]])
     assert visualness[0] < visualness[1]
     is_lost = visualness[0] < fitted["min_visualness"]
