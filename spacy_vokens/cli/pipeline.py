@@ -212,8 +212,8 @@ def align_cli(
     is, and so does what the retriever knows about words. The pipeline retrieves from the pool
     afterwards.
     """
+    from ..corpus.align import align
     from ..messages import count_of
-    from ..pipeline.aligning import align
 
     import_code(code)
     with expected_errors(f"Could not align {model}"):

@@ -6,7 +6,7 @@ The relevance of an image v for a word w in the scene s has two parts,
 
 In the word part, a word's query is made of its static vector, whatever its context, and a word's
 positives are all images whose texts have it. So the query of a form is computed once. The scene
-part is added to a trained model, for the transformer of one pipeline (see `pipeline.aligning`). A
+part is added to a trained model, for the transformer of one pipeline (see `corpus.align`). A
 key joins both parts of an image, so that one search finds the most relevant ones.
 """
 

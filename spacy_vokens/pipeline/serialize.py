@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import spacy
 import srsly
@@ -17,9 +17,12 @@ from spacy.pipeline import TrainablePipe
 from spacy.training import Example
 from spacy.util import ensure_path
 from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import Model
+from thinc.api import Model, PyTorchShim
 
 from ..files import VokensError, folder_written_aside, sole_writer
+from ..models.torch_layer import TorchShim
+
+ShimT = TypeVar("ShimT", bound=PyTorchShim)
 
 FORMAT_VERSION = 1
 # Bounds the width of a layer that a file can ask for.
@@ -231,7 +234,7 @@ class ShrinkReport:
 
 
 def shrink(model: str | Path, output: Path) -> ShrinkReport:
-    """Save a pipeline with its transformers in half precision, at half their size on disk.
+    """Save a pipeline with its networks in half precision, at half their size on disk.
 
     They are loaded in single precision again, so speed and memory do not change.
 
@@ -250,7 +253,7 @@ def shrink(model: str | Path, output: Path) -> ShrinkReport:
     with sole_writer(output):
         nlp = spacy.load(model)
         shims = list(_transformers(nlp))
-        for shim in shims:
+        for shim in [*shims, *_shims(nlp, TorchShim)]:
             shim._model.half()
         save_pipeline(nlp, output)
     n_bytes = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
@@ -284,7 +287,11 @@ def save_pipeline(nlp: Language, path: Path) -> None:
 
 
 def _transformers(nlp: Language) -> Iterator[HFShim]:
+    return _shims(nlp, HFShim)
+
+
+def _shims(nlp: Language, kind: type[ShimT]) -> Iterator[ShimT]:
     for _, pipe in nlp.pipeline:
         model = getattr(pipe, "model", None)
         for node in model.walk() if isinstance(model, Model) else ():
-            yield from (shim for shim in node.shims if isinstance(shim, HFShim))
+            yield from (shim for shim in node.shims if isinstance(shim, kind))

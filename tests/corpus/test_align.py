@@ -14,11 +14,11 @@ from spacy.tokens import Doc
 from spacy.util import fix_random_seed
 
 from spacy_vokens.attributes import get_token_values
+from spacy_vokens.corpus.align import AlignReport, align
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.models.matching import matching_of
 from spacy_vokens.models.word_matching import SCENE_KEY_WIDTH
-from spacy_vokens.pipeline.aligning import AlignReport, align
 from spacy_vokens.pipeline.voken_retriever import VokenRetriever
 from tests.conftest import LANG
 from tests.fixtures import (

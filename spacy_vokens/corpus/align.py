@@ -10,12 +10,12 @@ import spacy
 from spacy.util import fix_random_seed
 from tqdm import tqdm
 
-from ..corpus.docbin import load_docs
 from ..files import VokensError, sole_writer
 from ..images.pool import ImagePool
-from .serialize import save_pipeline
-from .util import find_pipe, pipe_before
-from .voken_retriever import VokenRetriever
+from ..pipeline.serialize import save_pipeline
+from ..pipeline.util import find_pipe, pipe_before
+from ..pipeline.voken_retriever import VokenRetriever
+from .docbin import load_docs
 
 
 @dataclass(frozen=True)
