@@ -18,7 +18,7 @@ from spacy.errors import Errors
 from spacy.language import Language
 from spacy.lexeme import Lexeme
 from spacy.tokenizer import Tokenizer
-from spacy.tokens import Doc, Token
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example, validate_examples
 from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
@@ -601,9 +601,7 @@ class VokenRetriever(FilePipe):
             scores = np.take_along_axis(scores, kept, axis=1)
         if self.threshold is not None:
             ids[scores < self.threshold] = None
-        if self._skip:
-            flags = [doc.to_array(self._skip).reshape(len(doc), len(self._skip)) for doc in docs]
-            ids[np.concatenate(flags).any(axis=1)] = None
+        ids[self._is_skipped(docs)] = None
         bounds = np.cumsum(lengths)[:-1]
         return list(map(Retrieved, np.split(ids, bounds), np.split(scores, bounds)))
 
@@ -624,6 +622,41 @@ class VokenRetriever(FilePipe):
                 ]
             set_vokens(doc, ids[:, 0].tolist(), values[:, 0].tolist(), ranked)
             doc._.voken_index = self._marks[self.exclude_own]
+
+    def search(self, target: Doc | Span | str, k: int = 5) -> list[tuple[str, float]]:
+        """Find images for several words as one, such as "red football boots".
+
+        The query is the mean of the words' queries, without the words that have no voken because of
+        `skip` or `min_visualness`. The scene counts if the target is a document that a transformer
+        has read, or a span of one.
+
+        Args:
+            target: A document, a span, or a text.
+            k: How many images to find.
+
+        Returns:
+            Id and relevance score of each image, best first. Empty if no word counts.
+
+        Raises:
+            VokensError: If the component is not initialized or has no index.
+        """
+        index = self._index
+        if index is None:
+            raise VokensError(self._no_index())
+        part = self._tokenizer(target) if isinstance(target, str) else target
+        doc = part.doc if isinstance(part, Span) else part
+        start, end = (part.start, part.end) if isinstance(part, Span) else (0, len(doc))
+        (queries,) = self.queries([doc])
+        shown = ~np.isnan(queries).any(axis=1) & ~self._is_skipped([doc]) & self._is_shown([doc])
+        chosen = queries[start:end][shown[start:end]]
+        if not len(chosen):
+            return []
+        mean = chosen.mean(axis=0, keepdims=True)
+        # The scene of each word has its weight already.
+        word_part = mean[:, : self.model.get_dim("nO")]
+        word_part /= max(float(np.linalg.norm(word_part)), 1e-12)
+        ids, scores = index.search(mean, min(k, len(index.ids)))
+        return list(zip(ids[0].tolist(), scores[0].tolist(), strict=True))
 
     def image(self, token: Token | str) -> VokenImage | None:
         """Look up the image of a token, or of an image id.
@@ -747,9 +780,7 @@ class VokenRetriever(FilePipe):
     ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
         """Find the best `k` images of all tokens: by form, or by form and scene."""
         forms, vocab = np.concatenate([doc.to_array(ORTH) for doc in docs]), docs[0].vocab
-        least = self.min_visualness
-        if least is None:
-            least = self.cfg.get("min_visualness")
+        least = self._least_visualness
         scenes = self._scene_queries(docs)
         if scenes is None:
             # With the index, as another thread may have just set another one.
@@ -767,6 +798,27 @@ class VokenRetriever(FilePipe):
         joined = np.hstack([queries[firsts], scene_queries[of_token[firsts]]])
         ids, scores = index.search(joined, k)
         return ids[inverse], scores[inverse]
+
+    @property
+    def _least_visualness(self) -> float | None:
+        fitted = self.cfg.get("min_visualness")
+        return fitted if self.min_visualness is None else self.min_visualness
+
+    def _is_skipped(self, docs: list[Doc]) -> NDArray[np.bool_]:
+        """Tell which tokens of all documents have one of the flags to skip."""
+        if not self._skip:
+            return np.zeros(sum(map(len, docs)), bool)
+        flags = [doc.to_array(self._skip).reshape(len(doc), len(self._skip)) for doc in docs]
+        return np.asarray(np.concatenate(flags).any(axis=1))
+
+    def _is_shown(self, docs: list[Doc]) -> NDArray[np.bool_]:
+        """Tell which tokens of all documents have something to show."""
+        if not matching_of(self.model).by_form or self._least_visualness is None:
+            return np.ones(sum(map(len, docs)), bool)
+        forms = np.concatenate([doc.to_array(ORTH) for doc in docs])
+        table = self._form_table(None, self._form_queries)
+        _, visualness = table.look_up(forms, docs[0].vocab)
+        return np.asarray(visualness >= self._least_visualness)
 
     def _word_queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
         """Return the queries of all tokens, word part and scene part; as wide as keys are."""

@@ -716,3 +716,20 @@ def test_chinese(
     assert (kinds[2], kinds[3], kinds[4]) == ("cat", None, "fish")
     nlp.get_pipe(NAME).set_pool(make_kind_pool({"dog-3": ("红红。",), "dog-4": ("一只。",)}))
     assert nlp("红")[0]._.voken == "dog-3"
+
+
+def test_search_finds_images_of_several_words_as_one(retriever: VokenRetriever) -> None:
+    assert kind_of(retriever.search("dog", 1)[0][0]) == "dog"
+    doc = Doc(retriever.vocab, words=["we", "see", "the", "dog", "!"])
+    assert retriever.search(doc[3:4], 3) == retriever.search("dog", 3)
+    both = [kind_of(image) for image, _ in retriever.search("cat fish", 2)]
+    assert set(both) <= {"cat", "fish"}
+    scores = [score for _, score in retriever.search(doc, 10**6)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == len(retriever.index.ids)
+
+
+def test_search_without_a_word_that_counts(retriever: VokenRetriever) -> None:
+    assert retriever.search("") == retriever.search("! .") == retriever.search("zebra") == []
+    retriever.min_visualness = np.inf
+    assert retriever.search("dog") == []
