@@ -497,8 +497,8 @@ class VokenRetriever(FilePipe):
                 f"'transformer' that comes before {self.name} in the pipeline."
             )
         rows = pool.rows(doc._.visual_image_id for doc in docs)
-        # A long text is in several scenes, all of its image. Spans can also overlap so far that no
-        # token belongs to one of them.
+        # A long text is in several scenes, all of its image. It can be that no token belongs to one
+        # of them, for instance if its own words have no pieces.
         rows_of_tokens = np.repeat(rows, [len(doc) for doc in docs])
         used, firsts = np.unique(scenes.of_token, return_index=True)
         used, firsts = used[used >= 0], firsts[used >= 0]
