@@ -203,6 +203,17 @@ def test_the_first_document_may_have_nothing_to_find(word_vokenizer: Language, t
     assert list(word_vokenizer.pipe(["", ""]))[1].text == ""
 
 
+# Before the threads below: a process that is forked while others end may hang in PyTorch.
+@pytest.mark.parametrize("is_used", [False, True])
+def test_multiprocessing(word_vokenizer: Language, is_used: bool) -> None:
+    """In processes that begin with a table of forms, and without one."""
+    if is_used:
+        list(word_vokenizer.pipe(TEXTS))
+    docs = list(word_vokenizer.pipe(TEXTS * 2, n_process=2, batch_size=3))
+    assert_same(docs, [word_vokenizer(text) for text in TEXTS * 2])
+    assert find_index(docs[0]) is word_vokenizer.get_pipe(NAME).index
+
+
 def test_threads_get_the_same_vokens(
     word_vokenizer: Language, word_vokenizer_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,16 +239,6 @@ def test_a_new_pool_while_another_thread_asks(
     after = retriever._search_words(new, 1, docs)
     assert before[0][:, 0].tolist() != after[0][:, 0].tolist()
     assert after[0][:, 0].tolist() == vokens(retriever(docs[0]))
-
-
-@pytest.mark.parametrize("is_used", [False, True])
-def test_multiprocessing(word_vokenizer: Language, is_used: bool) -> None:
-    """In processes that begin with a table of forms, and without one."""
-    if is_used:
-        list(word_vokenizer.pipe(TEXTS))
-    docs = list(word_vokenizer.pipe(TEXTS * 2, n_process=2, batch_size=3))
-    assert_same(docs, [word_vokenizer(text) for text in TEXTS * 2])
-    assert find_index(docs[0]) is word_vokenizer.get_pipe(NAME).index
 
 
 # Settings, as for the other model
