@@ -20,6 +20,7 @@ from tests.conftest import IMAGES, LANG
 from tests.test_registry import PUBLIC, TOK2VEC
 
 FUSIONS = sorted(PUBLIC["spacy_voken_fusions"])
+WORD_LOSS = "spacy-vokens.WordPositives.v1"
 LOSSES = sorted(PUBLIC["spacy_voken_losses"])
 GOLD = {"anna in paris !": ["B-PER", "O", "B-LOC", "O"], "the red dog": ["O", "O", "O"]}
 TEXTS = [*GOLD, "", "Hi", *(f"a {image} !" for image in IMAGES)]
@@ -32,12 +33,15 @@ def nlp(
     make_tagger: Make,
     make_vokenizer: Make,
     retriever_config: dict,
+    word_retriever_config: dict,
     tagged_examples: Callable[[Language], list[Example]],
 ) -> Language:
     """A pipeline with one of the public layers or losses, or with a tok2vec of spaCy's inside."""
     model = retriever_config["model"]
     if request.param in FUSIONS:
         return make_tagger(request.param, steps=60)
+    if request.param == WORD_LOSS:
+        return make_vokenizer(steps=60, **word_retriever_config)
     if request.param in LOSSES:
         return make_vokenizer(steps=60, model=model | {"loss": {"@voken_losses": request.param}})
     if request.param == "matcher's tok2vec":
@@ -64,9 +68,15 @@ def promises(config: Any) -> Iterator[str]:
             yield from [value] if key.startswith("@") else promises(value)
 
 
-def test_every_public_architecture_is_among_them(retriever_config: dict, make_tagger: Make) -> None:
+def test_every_public_architecture_is_among_them(
+    retriever_config: dict, word_retriever_config: dict, make_tagger: Make
+) -> None:
     nlp = make_tagger()
     nlp.add_pipe("voken_retriever", config=retriever_config)
+    nlp.add_pipe("voken_retriever", "by_pieces", config=word_retriever_config)
+    vectors = {"words": {"@architectures": "spacy-vokens.VocabVectors.v1"}}
+    by_vectors = {"model": word_retriever_config["model"] | vectors}
+    nlp.add_pipe("voken_retriever", "by_vectors", config=by_vectors)
     assert {*promises(nlp.config["components"])} >= PUBLIC["spacy_architectures"]
 
 

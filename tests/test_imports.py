@@ -9,8 +9,8 @@ from typing import Any
 
 HEAVY = ("faiss", "transformers", "spacy_transformers", "torchvision", "timm", "safetensors")
 COMMANDS = (
-    "calibrate compare convert debug-data embed-images evaluate evaluate-retrieval explain index "
-    "map-pool search select-images serve shrink visualize vokenize write-card"
+    "align calibrate compare convert debug-data embed-images evaluate evaluate-retrieval explain "
+    "index map-pool search select-images serve shrink visualize vokenize write-card"
 )
 
 

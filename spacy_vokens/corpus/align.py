@@ -75,13 +75,13 @@ def align(
         if limit and len(docs) > limit:
             drawn = np.random.default_rng(seed).choice(len(docs), limit, replace=False)
             docs = [docs[i] for i in np.sort(drawn)]
-        progress = tqdm(total=len(docs), unit=" texts", disable=None, leave=False)
-        read = []
-        for doc in pipe_before(nlp, retriever, docs):
-            read.append(doc)
-            progress.update()
+        n_texts = len(docs)
+        # Each is given away, so that what the transformer says about it is not kept.
+        stream = (docs.pop() for _ in range(n_texts))
+        read = pipe_before(nlp, retriever, stream)
+        progress = tqdm(read, total=n_texts, unit=" texts", disable=None, leave=False)
         fix_random_seed(seed)
-        updates = retriever.add_scene_part(read, opened, steps=steps, seed=seed)
+        updates = retriever.add_scene_part(progress, opened, steps=steps, seed=seed)
         losses = list(tqdm(updates, total=steps, unit=" updates", disable=None, leave=False))
         save_pipeline(nlp, output)
-    return AlignReport(len(read), float(np.mean(losses[-max(1, steps // 10) :])))
+    return AlignReport(n_texts, float(np.mean(losses[-max(1, steps // 10) :])))

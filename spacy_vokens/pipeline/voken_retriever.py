@@ -40,6 +40,9 @@ from .words import LostWords
 
 logger = logging.getLogger(__name__)
 
+# Documents whose scenes are read at once.
+SCENE_BATCH = 128
+
 DEFAULT_CONFIG = """
 [model]
 @architectures = "spacy-vokens.WordMatching.v1"
@@ -457,7 +460,7 @@ class VokenRetriever(FilePipe):
 
     def add_scene_part(
         self,
-        docs: Sequence[Doc],
+        docs: Iterable[Doc],
         pool: ImagePool,
         *,
         steps: int,
@@ -487,29 +490,39 @@ class VokenRetriever(FilePipe):
                 f"{self.name}: only a trained 'spacy-vokens.WordMatching.v1' takes a scene part."
             )
         pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
-        docs = [doc for doc in docs if len(doc) and doc._.visual_image_id in pool]
-        if not docs:
+        vectors: list[NDArray[np.float32]] = []
+        rows: list[NDArray[np.int64]] = []
+        is_named = False
+        # Some at a time, since what a transformer says about a text takes a lot of memory.
+        for batch in minibatch(docs, SCENE_BATCH):
+            named = [doc for doc in batch if len(doc) and doc._.visual_image_id in pool]
+            is_named = is_named or bool(named)
+            scenes = read_scenes(named) if named else None
+            if scenes is None:
+                continue
+            # A long text is in several scenes, all of its image. It can be that no token belongs to
+            # one of them, for instance if its own words have no pieces.
+            rows_of_docs = pool.rows(doc._.visual_image_id for doc in named)
+            used, firsts = np.unique(scenes.of_token, return_index=True)
+            used, firsts = used[used >= 0], firsts[used >= 0]
+            vectors.append(scenes.vectors[used])
+            rows.append(np.repeat(rows_of_docs, [len(doc) for doc in named])[firsts])
+        if not is_named:
             raise VokensError(f"{self.name}: no text names an image of pool {pool.path}.")
-        scenes = read_scenes(docs)
-        if scenes is None:
+        if not vectors:
             raise VokensError(
                 f"{self.name}: no transformer has read the texts. Scenes are read from a component "
                 f"'transformer' that comes before {self.name} in the pipeline."
             )
-        rows = pool.rows(doc._.visual_image_id for doc in docs)
-        # A long text is in several scenes, all of its image. It can be that no token belongs to one
-        # of them, for instance if its own words have no pieces.
-        rows_of_tokens = np.repeat(rows, [len(doc) for doc in docs])
-        used, firsts = np.unique(scenes.of_token, return_index=True)
-        used, firsts = used[used >= 0], firsts[used >= 0]
-        self.cfg["scene_width"] = scenes.vectors.shape[1]
+        all_vectors = np.concatenate(vectors)
+        self.cfg["scene_width"] = all_vectors.shape[1]
         matching.add_scene_part(self.model, self.cfg["scene_width"], self.cfg["image_width"])
         # Its keys lack the new part.
         self.index = None
         yield from matching.fit_scenes(
             self.model,
-            scenes.vectors[used],
-            rows_of_tokens[firsts],
+            all_vectors,
+            np.concatenate(rows),
             pool.features,
             steps=steps,
             seed=seed,

@@ -273,7 +273,7 @@ def test_tokens_without_a_word_piece_are_not_learned_and_not_scored(
 
 
 def test_words_without_a_vector_are_reported_once(
-    text_encoder: str, pool: ImagePool, caplog: pytest.LogCaptureFixture
+    retriever_config: dict, text_encoder: str, pool: ImagePool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the spans of spacy-transformers, and an encoder that takes 64 word pieces."""
     spans = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}
@@ -284,7 +284,9 @@ def test_words_without_a_vector_are_reported_once(
         "pooling": {"@layers": "reduce_mean.v1"},
     }
     nlp = spacy.blank(LANG)
-    retriever = nlp.add_pipe("voken_retriever", config={"model": {"tok2vec": {"tok2vec": encoder}}})
+    frozen = {"@architectures": "spacy-vokens.FrozenTok2Vec.v1", "tok2vec": encoder}
+    config = {"model": retriever_config["model"] | {"tok2vec": frozen}}
+    retriever = nlp.add_pipe("voken_retriever", config=config)
     nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(pool.path)}
     nlp.initialize(lambda: [caption(nlp, "a cat", "cat")])
     retriever.set_pool(pool)
