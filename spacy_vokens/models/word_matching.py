@@ -162,7 +162,7 @@ class WordMatching(Matching):
         """Compute the keys of images: the word part, then the scene part if there is one.
 
         The word part of an image with texts is made of both the image and the texts' words, which
-        count more the fewer images have them (inverse document frequency).
+        count more the fewer images and the more of the image's texts have them (TF-IDF).
         """
         parts = [apply_tower(model.get_ref("image_tower"), features)]
         if any(texts):
@@ -187,8 +187,11 @@ class WordMatching(Matching):
         rows = {word.text: row for row, word in enumerate(words)}
         sums = np.zeros((len(texts), queries.shape[1]), np.float32)
         for row, of_image in enumerate(texts):
-            # A form counts once, in however many texts of the image it is.
-            sums[row] = weighted[sorted({rows[word.text] for word in of_image})].sum(axis=0)
+            # The square root of how often a form is in the image's texts, as some kinds of TF-IDF
+            # have it: what all of them name counts more than what one of them mentions.
+            forms, n_times = np.unique([rows[word.text] for word in of_image], return_counts=True)
+            if len(forms):
+                sums[row] = np.sqrt(n_times, dtype=np.float32) @ weighted[forms]
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         return np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
 

@@ -409,7 +409,13 @@ def test_keys_are_weighted_means_of_image_and_words(fitted: Fitted) -> None:
     found = keys_of(fitted, ["dog photo dog", "zebra dogs", "", "cat photo"])
     dog, dogs, cat, photo = queries_of(fitted, "dog", "dogs", "cat", "photo")
     often, once = math.log(3 / 2) ** IDF_POWER, math.log(3) ** IDF_POWER
-    of_texts = [often * dog + often * photo, often * dogs, 0 * cat, once * cat + often * photo]
+    twice = math.sqrt(2)
+    of_texts = [
+        often * twice * dog + often * photo,
+        often * dogs,
+        0 * cat,
+        once * cat + often * photo,
+    ]
     images = apply_tower(model.get_ref("image_tower"), features)
     for key, image, of_text in zip(found, images, of_texts, strict=True):
         length = np.linalg.norm(of_text)
