@@ -27,7 +27,7 @@ pack() {
         'huggingface-hub<1' 'spacy-alignments<1' 'spacy-legacy<3.1' 'spacy-loggers<2' \
         'catalogue<2.1' 'confection>=1.3,<2' 'wasabi<1.2' 'weasel<2' 'cloudpathlib<1' 'smart-open<8' \
         'cymem<3' 'preshed<3.1' 'murmurhash<1.1' 'langcodes<4' 'pydantic==2.12.5' \
-        'pydantic-core==2.41.5' 'faiss-cpu>=1.15' 'filelock>=3.20.3' 'pillow>=12.3'
+        'pydantic-core==2.41.5' 'faiss-cpu>=1.15' 'filelock>=3.20.3' 'pillow>=12.3' 'snowballstemmer>=3.0'
     # Sources and tests are half of the size of compiled packages.
     find "$work/site" \( -name '*.cpp' -o -name '*.c' -o -name '*.pyx' -o -name '*.pxd' \) -delete
     find "$work/site" -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
