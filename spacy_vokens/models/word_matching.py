@@ -41,8 +41,8 @@ from .visualness import fit_visualness, visual_distances
 SCENE_KEY_WIDTH = 64
 # A word is about something that can be seen if texts of so many images have it.
 MIN_IMAGES = 5
-# Of the inverse document frequency, as the weight of a word in texts. With less, frequent words take
-# too much of a key (tried on the test tweets of Twitter-2017 over captioned Flickr8k photos).
+# Of the inverse document frequency, as a weight of the words in texts. With less, frequent words
+# take too much of a key (tried on the test tweets of Twitter-2017 over captioned Flickr8k photos).
 IDF_POWER = 2.5
 # A stop word counts as much as a word that so many images have.
 STOP_WORD_WEIGHT = 100
