@@ -261,15 +261,13 @@ class WordMatching(Matching):
         Raises:
             VokensError: If no word of the texts has a vector.
         """
-        texts = self._texts = TrainingWords.from_docs(docs, rows)
-        vectors = model.ops.to_numpy(model.get_ref("words").predict(texts.words))
-        has_vector = ~np.isnan(vectors[:, 0])
+        texts = self._texts = self._read(model, docs, rows)
+        vectors, has_vector = texts.vectors, texts.has_vector
         if not has_vector.any():
             raise VokensError(
                 "No word of the training texts has a word vector, so there is nothing to learn "
                 "from. Choose word vectors for the language of the texts."
             )
-        texts.set_vectors(np.nan_to_num(vectors), has_vector)
         standardize(model.get_ref("text_tower"), vectors[has_vector])
         standardize(model.get_ref("image_tower"), features[texts.images])
         distances = visual_distances(texts.stem_images(), features[texts.images])[texts.stems]
@@ -296,13 +294,25 @@ class WordMatching(Matching):
         # Just below that of a word, since rounding depends on the words that are computed with it.
         return {"min_visualness": least - ROUNDING}
 
+    def _read(self, model: Model, docs: Sequence[Doc], rows: NDArray[np.integer]) -> TrainingWords:
+        """Read the words of texts about images, with their vectors."""
+        texts = TrainingWords.from_docs(docs, rows)
+        texts.set_vectors(model.ops.to_numpy(model.get_ref("words").predict(texts.words)))
+        return texts
+
     def begin_update(
         self, model: Model, docs: list[Doc], rows: NDArray[np.integer], features: NDArray
     ) -> tuple[float, Callable[[], None]] | None:
-        """Compute the loss of the words in all texts of a batch's images."""
-        if self._texts is None:
-            return None
-        batch = self._texts.batch(rows)
+        """Compute the loss of the words in all texts of a batch's images.
+
+        If an image of the batch had no text when the model was initialized, the texts are those of
+        the batch alone.
+        """
+        texts = self._texts
+        if texts is None or not texts.has_all(rows):
+            # Texts that were not there at initialization: of a stream, or to train further.
+            texts = self._read(model, docs, rows)
+        batch = texts.batch(rows)
         if batch is None:
             return None
         images, vectors, positives, counts = batch
@@ -340,7 +350,7 @@ class TrainingWords:
     """The words in the texts of images.
 
     Args:
-        words: The distinct forms in lower case.
+        words: The distinct forms in lower case. `set_vectors` adds their vectors.
         stems: The stem of each form, as a number, (n_words,).
         images: Rows of the images in the pool, sorted, (n_images,).
         words_of_image: For each image, the forms in its texts and in how many texts each is.
@@ -361,8 +371,8 @@ class TrainingWords:
         self._words = _Rows(words_of_image)
         self._stems = _Rows(stems_of_image)
         self.counts = np.bincount(self._words.columns, self._words.values, len(words))
-        self._vectors = np.zeros((len(words), 0), np.float32)
-        self._has_vector = np.zeros(len(words), bool)
+        self.vectors = np.zeros((len(words), 0), np.float32)
+        self.has_vector: NDArray[np.bool_] = np.zeros(len(words), bool)
 
     @classmethod
     def from_docs(cls, docs: Sequence[Doc], rows: NDArray[np.integer]) -> TrainingWords:
@@ -403,9 +413,14 @@ class TrainingWords:
             stems_of_image[image].update({stems[form] for form in found})
         return cls(forms, np.array(stems, np.int64), images, words_of_image, stems_of_image)
 
-    def set_vectors(self, vectors: NDArray[np.float32], has_vector: NDArray[np.bool_]) -> None:
-        """Keep the vectors of the words, (n_words, width), and which words have one."""
-        self._vectors, self._has_vector = vectors, has_vector
+    def set_vectors(self, vectors: NDArray[np.float32]) -> None:
+        """Keep the vectors of the words, (n_words, width); those of words without one hold NaN."""
+        self.has_vector = np.asarray(~np.isnan(vectors).any(axis=1))
+        self.vectors = np.nan_to_num(vectors)
+
+    def has_all(self, rows: NDArray[np.integer]) -> bool:
+        """Tell whether all of some images, by their rows in the pool, have a text."""
+        return bool(np.isin(rows, self.images).all())
 
     def stem_images(self) -> Iterable[NDArray[np.int64]]:
         """Return, for each stem, the places in `images` of those whose texts have it."""
@@ -439,7 +454,7 @@ class TrainingWords:
         places = np.flatnonzero(np.isin(self.images, rows))
         image, word, n_texts = self._words.select(places)
         counts = np.bincount(word, n_texts, len(self.words)).astype(np.float32)
-        words = np.flatnonzero((counts > 0) & self._has_vector)
+        words = np.flatnonzero((counts > 0) & self.has_vector)
         if not len(words):
             return None
         image, stem, n_texts = self._stems.select(places)
@@ -447,7 +462,7 @@ class TrainingWords:
         by_stem = np.zeros((len(stems), len(places)), np.float32)
         by_stem[column, image] = n_texts
         positives = by_stem[np.searchsorted(stems, self.stems[words])]
-        return self.images[places], self._vectors[words], positives, counts[words]
+        return self.images[places], self.vectors[words], positives, counts[words]
 
 
 class _Rows:

@@ -146,9 +146,9 @@ def test_training_words(captions: list[tuple[int, list[str]]]) -> None:
 def test_batch(captions: list[tuple[int, list[str]]], rows: list[int], unknown: set[str]) -> None:
     words = words_of(captions)
     forms = [word.text for word in words.words]
-    has_vector = np.array([form not in unknown for form in forms], bool)
     # A word is recognized by its vector.
-    words.set_vectors(np.arange(len(forms), dtype="f")[:, None], has_vector)
+    numbers = [np.nan if form in unknown else number for number, form in enumerate(forms)]
+    words.set_vectors(np.array(numbers, np.float32)[:, None])
     expected = {
         form: [of_row for of_row, of_caption in captions if form in forms_of(of_caption)]
         for form in forms
@@ -259,9 +259,28 @@ def test_nothing_to_learn_from() -> None:
     fit(model, docs, np.arange(2), features)
     assert matching.begin_update(model, docs[1:], np.array([1]), features) is None
     assert matching.begin_update(model, docs[:1], np.array([0]), features) is not None
-    # A copy has no texts.
-    copied = copy.deepcopy(model)
-    assert matching_of(copied).begin_update(copied, docs, np.arange(2), features) is None
+
+
+def test_texts_that_were_not_there_before_are_learned_from() -> None:
+    """As in a stream, of which only the first are known, and with a copy, which has no texts."""
+    vocab = vocab_of(["dog", "cat"])
+    docs = [caption(text, vocab) for text in ("dog", "cat", "cat dog")]
+    rows, features = np.arange(3), np.eye(3)
+    model, whole = make_model(), make_model()
+    fit(model, docs[:1], rows[:1], features)
+    fit(whole, docs, rows, features)
+    # Only what they know of the texts differs.
+    for name in ("text_tower", "image_tower"):
+        state = get_module(whole.get_ref(name)).state_dict()
+        get_module(model.get_ref(name)).load_state_dict(state)
+    copied = copy.deepcopy(whole)
+    found = [
+        matching_of(some).begin_update(some, docs, rows, features)
+        for some in (whole, model, copied)
+    ]
+    losses = [update[0] for update in found if update is not None]
+    assert losses == [pytest.approx(losses[0])] * 3
+    assert losses[0] > 0
 
 
 @pytest.mark.parametrize("text", ["zebra", "! !", "! zebra"])
