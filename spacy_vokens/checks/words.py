@@ -30,7 +30,7 @@ def check_word_hit(
     Returns:
         The section; None if the corpus has no vokens, or the pool no texts.
     """
-    has_texts = any(getattr(record, "texts", ()) for record in pool.records)
+    has_texts = any(pool.texts)
     docs = (doc for split in splits for doc in split.docs)
     if not has_texts or not any(any(get_token_values(doc, "voken")) for doc in docs):
         return None

@@ -220,6 +220,9 @@ class VokenRetriever(FilePipe):
         self._pool: ImagePool | None = None
         self._warned = False
         self._has_warned_about_pool = False
+        self._has_warned_about_texts = False
+        # Whether keys are made of texts too.
+        self._uses_texts = matching_of(model).by_form
         self._lost_words = LostWords(name)
         self._own_images = OwnImages(name)
 
@@ -423,7 +426,8 @@ class VokenRetriever(FilePipe):
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
         pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
-        self.index = self._make_index(pool, use_texts=use_texts)
+        self._uses_texts = use_texts and matching_of(self.model).by_form
+        self.index = self._make_index(pool)
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
         """Compute the query vector of every token.
@@ -530,7 +534,9 @@ class VokenRetriever(FilePipe):
         self.set_pool(pool)
 
     def keys(self, ids: list[str]) -> NDArray[np.float32]:
-        """Get the keys of images of the training pool, or else of the index.
+        """Get the keys of images of the training pool, without texts, or else of the index.
+
+        If texts are part of the index's keys, a warning says so once.
 
         Args:
             ids: Ids of images.
@@ -546,6 +552,8 @@ class VokenRetriever(FilePipe):
             return self._compute_keys(self._pool.features[self._pool.rows(ids)])
         if self.index is None:
             raise VokensError(self._no_index())
+        if self._uses_texts and any(record.texts for record in self.index.records):
+            self._warn_about_texts()
         return self.index.keys[[self.index.rows[i] for i in ids]]
 
     def __call__(self, doc: Doc) -> Doc:
@@ -753,9 +761,9 @@ class VokenRetriever(FilePipe):
     def _no_index(self) -> str:
         return f"{self.name} has no index of images: run 'spacy vokens index MODEL POOL OUTPUT'."
 
-    def _make_index(self, pool: ImagePool, *, use_texts: bool = True) -> VokenIndex:
+    def _make_index(self, pool: ImagePool) -> VokenIndex:
         """Index a pool under the keys of its images, and of their texts."""
-        texts = pool.texts if use_texts and matching_of(self.model).by_form else []
+        texts = pool.texts if self._uses_texts else []
         return VokenIndex.from_pool(pool, self._compute_keys(pool.features, texts))
 
     def _compute_keys(
@@ -782,6 +790,16 @@ class VokenRetriever(FilePipe):
             for row, (image, of_image) in enumerate(of_images)
         ]
         return keys[rows]
+
+    def _warn_about_texts(self) -> None:
+        if not self._has_warned_about_texts:
+            self._has_warned_about_texts = True
+            logger.warning(
+                "%s: texts of the images are part of their keys. If what is scored is among these "
+                "texts, voken_r1 and the other scores are too high: 'spacy vokens "
+                "evaluate-retrieval' with --pool leaves them out.",
+                self.name,
+            )
 
     def _image_rows(self, pairs: Iterable[Example]) -> NDArray[np.int64]:
         """Return the row of each pair's image in the training pool."""

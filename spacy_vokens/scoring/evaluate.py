@@ -105,7 +105,7 @@ def evaluate_retrieval(
         # The texts of the pool's images may be those that are searched with.
         retriever.set_pool(opened, use_texts=False)
     found = score_retrieval(retriever, examples)
-    if opened is not None:
+    if opened is not None and any(opened.texts):
         retriever.set_pool(opened)
     if found is None:
         images = f"images of the pool {pool}" if pool else f"images that {model} has indexed"
@@ -118,8 +118,9 @@ def evaluate_retrieval(
         report["no_word_hit"] = (
             f"No word of {corpus} is in the texts of at least {MIN_IMAGES} images."
             if any(index is not None and image_id in index for image_id, _ in texts)
-            else "No texts of the images are known. Name captions with --captions: .spacy files "
-            "whose documents name their images."
+            else "No texts of the images are known. Give them to 'embed-images' with --captions or "
+            "--texts, or name captions with --captions here: .spacy files whose documents name "
+            "their images."
         )
     return report
 

@@ -58,7 +58,7 @@ def recorded_texts(records: Iterable[ImageRecord], nlp: Language) -> Iterator[tu
         The id of an image and one of its texts.
     """
     for record in records:
-        for text in getattr(record, "texts", ()):
+        for text in record.texts:
             yield record.id, nlp.make_doc(text)
 
 

@@ -55,7 +55,7 @@ def test_word_hit_is_printed_or_what_it_needs(vokens, vokenizer_path, pairs, tmp
     result = vokens(*arguments, "--captions", some)
     assert result.exit_code == 0, result.output
     assert said(result, "Word-hit is left out")
-    assert said(result, "Name captions with --captions")
+    assert said(result, "name captions with --captions here")
     assert "voken_word_hit" not in output.read_text(encoding="utf-8")
 
 

@@ -557,6 +557,23 @@ def test_scores_of_retrieval(word_vokenizer: Language, retriever: VokenRetriever
     assert found["voken_sent_r1"] == 1.0
 
 
+def test_recall_with_texts_in_the_keys_says_so_once(
+    retriever: VokenRetriever,
+    make_kind_pool: Callable[..., ImagePool],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pool = make_kind_pool({"dog-0": ("a dog",)})
+    retriever._pool = None
+    retriever.set_pool(pool, use_texts=False)
+    retriever.keys(["dog-0"])
+    assert not caplog.messages
+    retriever.set_pool(pool)
+    for _ in range(2):
+        retriever.keys(["dog-0"])
+    (message,) = caplog.messages
+    assert "texts of the images are part of their keys" in message
+
+
 def test_words_without_a_vector_are_no_reason_for_a_warning(
     retriever: VokenRetriever, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import spacy
 
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.files import VokensError
+from spacy_vokens.images.pool import ImageRecord
 from spacy_vokens.scoring.image_texts import find_texts
 from tests.conftest import LANG
 
-RECORDS = [SimpleNamespace(id="a", texts=("a cat !", "two cats")), SimpleNamespace(id="b")]
+RECORDS = [
+    ImageRecord("a", "a.png", "0" * 64, 8, 8, texts=("a cat !", "two cats")),
+    ImageRecord("b", "b.png", "0" * 64, 8, 8),
+]
 
 
 @pytest.fixture
