@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -36,11 +36,9 @@ KEY_BATCH = 4096
 class Matching(ABC):
     """How a matching model is built, trained and asked; `model.attrs["matching"]` of such a model.
 
-    Attributes:
-        by_form: Whether a token's query depends on its form alone, whatever its context.
+    A token's query is what the model predicts, unless it depends on the token's form alone, as in
+    `WordMatching`.
     """
-
-    by_form: ClassVar[bool] = False
 
     @abstractmethod
     def text_width(self, model: Model, docs: list[Doc]) -> int:
@@ -114,21 +112,6 @@ class Matching(ABC):
             The keys, (n_images, width).
         """
         return apply_tower(model.get_ref("image_tower"), features)
-
-    def form_queries(
-        self, model: Model, words: list[Lexeme]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Compute what words ask for, if that depends on their form alone.
-
-        Args:
-            model: The model, with its layers.
-            words: The words.
-
-        Returns:
-            Their queries, (n_words, width), with NaN for words without one; and their visualness,
-            (n_words,).
-        """
-        raise NotImplementedError
 
 
 class ContextMatching(Matching):

@@ -86,4 +86,4 @@ class _Table:
 
 
 def _compute_nothing(words: list[Lexeme]) -> tuple[NDArray[Any], ...]:
-    raise NotImplementedError("A copied table belongs to no component.")
+    raise RuntimeError("A copied table belongs to no component.")

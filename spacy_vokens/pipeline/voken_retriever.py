@@ -222,7 +222,7 @@ class VokenRetriever(FilePipe):
         self._has_warned_about_pool = False
         self._has_warned_about_texts = False
         # Whether keys are made of texts too.
-        self._uses_texts = matching_of(model).by_form
+        self._uses_texts = isinstance(matching_of(model), WordMatching)
         self._lost_words = LostWords(name)
         self._own_images = OwnImages(name)
 
@@ -426,7 +426,7 @@ class VokenRetriever(FilePipe):
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
         pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
-        self._uses_texts = use_texts and matching_of(self.model).by_form
+        self._uses_texts = use_texts and self._word_matching is not None
         self.index = self._make_index(pool)
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
@@ -446,7 +446,7 @@ class VokenRetriever(FilePipe):
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
         filled = [doc for doc in docs if len(doc)]
-        if matching_of(self.model).by_form:
+        if self._word_matching is not None:
             found = self._word_queries(filled)
         else:
             found = [np.zeros((0, 0), np.float32)] * len(filled)
@@ -458,7 +458,7 @@ class VokenRetriever(FilePipe):
         left = iter(found)
         queries = [next(left) if len(doc) else np.zeros((0, width), np.float32) for doc in docs]
         # Among word vectors, it is usual that some are missing.
-        if not matching_of(self.model).by_form:
+        if self._word_matching is None:
             self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
         return queries
 
@@ -488,8 +488,8 @@ class VokenRetriever(FilePipe):
             VokensError: If the matching model has no word part, if no transformer has read the
                 documents, or if the pool cannot be used or has none of the images.
         """
-        matching = matching_of(self.model)
-        if not self.cfg or not isinstance(matching, WordMatching):
+        matching = self._word_matching
+        if not self.cfg or matching is None:
             raise VokensError(
                 f"{self.name}: only a trained 'spacy-vokens.WordMatching.v1' takes a scene part."
             )
@@ -609,7 +609,7 @@ class VokenRetriever(FilePipe):
             raise VokensError(self._no_index())
         lengths = [len(doc) for doc in docs]
         k = self.top_k + self.exclude_own
-        if matching_of(self.model).by_form:
+        if self._word_matching is not None:
             ids, scores = self._search_words(index, k, docs)
         else:
             ids, scores = index.search(np.concatenate(self.queries(docs)), k)
@@ -831,6 +831,12 @@ class VokenRetriever(FilePipe):
         return ids[inverse], scores[inverse]
 
     @property
+    def _word_matching(self) -> WordMatching | None:
+        """The matching, if queries depend on the form of a word; None otherwise."""
+        matching = matching_of(self.model)
+        return matching if isinstance(matching, WordMatching) else None
+
+    @property
     def _least_visualness(self) -> float | None:
         fitted = self.cfg.get("min_visualness")
         return fitted if self.min_visualness is None else self.min_visualness
@@ -844,7 +850,7 @@ class VokenRetriever(FilePipe):
 
     def _is_shown(self, docs: list[Doc]) -> NDArray[np.bool_]:
         """Tell which tokens of all documents have something to show."""
-        if not matching_of(self.model).by_form or self._least_visualness is None:
+        if self._word_matching is None or self._least_visualness is None:
             return np.ones(sum(map(len, docs)), bool)
         forms = np.concatenate([doc.to_array(ORTH) for doc in docs])
         table = self._form_table(None, self._form_queries)
@@ -870,8 +876,8 @@ class VokenRetriever(FilePipe):
         return self.model.get_dim("nO") + SCENE_KEY_WIDTH * self._has_scene_part()
 
     def _has_scene_part(self) -> bool:
-        matching = matching_of(self.model)
-        return isinstance(matching, WordMatching) and matching.has_scene_part(self.model)
+        matching = self._word_matching
+        return matching is not None and matching.has_scene_part(self.model)
 
     def _scene_queries(
         self, docs: list[Doc]
@@ -905,7 +911,8 @@ class VokenRetriever(FilePipe):
         return table
 
     def _form_queries(self, words: list[Lexeme]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return matching_of(self.model).form_queries(self.model, words)
+        assert self._word_matching is not None
+        return self._word_matching.form_queries(self.model, words)
 
     def _find_images(
         self, index: VokenIndex, k: int, least: float | None, words: list[Lexeme]

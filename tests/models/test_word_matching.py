@@ -22,11 +22,10 @@ from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.models.matching import apply_tower, matching_of
 from spacy_vokens.models.torch.losses import WordPositives
 from spacy_vokens.models.torch_layer import get_module
+from spacy_vokens.models.training_words import MIN_IMAGES, TrainingWords
 from spacy_vokens.models.word_matching import (
     IDF_POWER,
-    MIN_IMAGES,
     SCENE_KEY_WIDTH,
-    TrainingWords,
     WordMatching,
     build_word_matching_v1,
 )

@@ -172,5 +172,5 @@ def test_a_copy_has_no_rows_of_its_component(vocab: Vocab) -> None:
     table = FormTable(compute)
     table.look_up(hashes(vocab, WORDS), vocab)
     copy = pickle.loads(pickle.dumps(table))
-    with pytest.raises(NotImplementedError, match="belongs to no component"):
+    with pytest.raises(RuntimeError, match="belongs to no component"):
         copy.look_up(hashes(vocab, WORDS), vocab)
