@@ -68,6 +68,8 @@ class Profile:
         tagger_steps: Number of batches that the tagger is trained on.
         tagger_eval: Number of batches between its evaluations.
         tagger_warmup: Number of batches until the tagger's learning rate is highest.
+        align_texts: Largest number of captions that the scene part learns from.
+        align_steps: Number of batches that the scene part is trained on.
     """
 
     name: str
@@ -92,6 +94,8 @@ class Profile:
     tagger_steps: int = 140
     tagger_eval: int = 35
     tagger_warmup: int = 20
+    align_texts: int = 4000
+    align_steps: int = 200
 
     @property
     def texts_options(self) -> list[str]:

@@ -8,8 +8,8 @@
 | `Token._.visual_gate` | float, None | weight of the image in the token, 0 to 1 (paper, Eq. 5) |
 | `Token._.visual_attention` | list, None | images it attends to, `[id or None, weight]` (Eq. 6) |
 | `Span._.visual_confidence` | float, None | probability of an entity with its bounds and label |
-| `Span._.voken` | str, None | the voken with the best score among its tokens (computed) |
-| `Span._.voken_score` | float, None | relevance score of that voken (computed) |
+| `Span._.voken` | str, None | the image of a phrase as one, or else its best token's (computed) |
+| `Span._.voken_score` | float, None | relevance score of that image (computed) |
 | `Doc._.visual_image_id` | str, None | id of the image that came with the document |
 | `Doc._.voken_index` | str, None | which index the vokens come from (an `IndexMark`), or `GIVEN` |
 | `Doc._.visual_raw_tags` | list, None | the corpus's own BIO tags, ill-formed ones included |
@@ -21,7 +21,7 @@ retokenization.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -37,12 +37,20 @@ if TYPE_CHECKING:
     from .index import VokenIndex
 
 
+# First token of a phrase, the one after its last, its image and the relevance score.
+PhraseVoken = tuple[int, int, str, float]
+
+
 def _get_voken(span: Span) -> str | None:
+    if own := span.doc.user_data.get(_span_key(span, "voken")):
+        return own[0]
     token = _best_token(span)
     return None if token is None else token._.voken
 
 
 def _get_voken_score(span: Span) -> float | None:
+    if own := span.doc.user_data.get(_span_key(span, "voken")):
+        return own[1]
     token = _best_token(span)
     return None if token is None else token._.voken_score
 
@@ -55,18 +63,18 @@ def _best_token(span: Span) -> Token | None:
 
 
 def _get_confidence(span: Span) -> float | None:
-    label, confidence = span.doc.user_data.get(_confidence_key(span)) or ("", None)
+    label, confidence = span.doc.user_data.get(_span_key(span, "visual_confidence")) or ("", None)
     return confidence if label == span.label_ else None
 
 
 def _set_confidence(span: Span, confidence: float | None) -> None:
     # With its label, since it is not about an entity that another component puts in its place.
-    span.doc.user_data[_confidence_key(span)] = [span.label_, confidence]
+    span.doc.user_data[_span_key(span, "visual_confidence")] = [span.label_, confidence]
 
 
-def _confidence_key(span: Span) -> Any:
+def _span_key(span: Span, name: str) -> Any:
     # As spaCy's own keys, which `Span.as_doc` and `Doc.from_docs` adapt.
-    return ("._.", "visual_confidence", span.start_char, span.end_char)
+    return ("._.", name, span.start_char, span.end_char)
 
 
 TOKEN_EXTENSIONS = ("voken", "voken_score", "vokens", "visual_gate", "visual_attention")
@@ -180,6 +188,32 @@ def set_vokens(
     data.update({("._.", "voken_score", offset, None): score for offset, _, score in found})
     if ranked is not None:
         set_token_values(doc, "vokens", ranked)
+
+
+def set_phrase_vokens(doc: Doc, phrases: Iterable[PhraseVoken]) -> None:
+    """Set the images of phrases, which differ from those of their tokens.
+
+    Args:
+        doc: The document, without earlier images of phrases.
+        phrases: The phrases. Each token is in the document.
+    """
+    for start, end, voken, score in phrases:
+        doc.user_data[_span_key(doc[start:end], "voken")] = [voken, score]
+
+
+def get_phrases(doc: Doc) -> list[Span]:
+    """Return the spans of a document that have an image of their own, in the order of the text.
+
+    Args:
+        doc: The document.
+    """
+    data: dict[Any, Any] = doc.user_data
+    keys = [key for key in data if isinstance(key, tuple) and key[:2] == ("._.", "voken")]
+    # The images of tokens have no end.
+    bounds = sorted((start, end) for _, _, start, end in keys if end is not None)
+    # Tokens may have been merged or split since.
+    spans = [doc.char_span(start, end) for start, end in bounds]
+    return [span for span in spans if span is not None]
 
 
 def clear_values(doc: Doc, *names: str) -> None:

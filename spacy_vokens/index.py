@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -155,12 +155,15 @@ class VokenIndex:
         self.image_root = image_root
 
     @classmethod
-    def from_pool(cls, pool: ImagePool, keys: NDArray[np.floating]) -> VokenIndex:
+    def from_pool(
+        cls, pool: ImagePool, keys: NDArray[np.floating], *, with_texts: bool = True
+    ) -> VokenIndex:
         """Index a pool's images.
 
         Args:
             pool: The pool.
             keys: (number of images, width), in the order of the pool.
+            with_texts: Whether to keep the texts of the images.
 
         Returns:
             The index.
@@ -171,9 +174,8 @@ class VokenIndex:
         thumbnails = {id: data for id in pool.ids if (data := pool.thumbnail(id)) is not None}
         # Relative, so that a package does not disclose the folders of the machine that made it.
         root = os.path.relpath(pool.image_root)
-        return cls(
-            keys, pool.records, thumbnails, pool=pool.id, encoder=pool.encoder, image_root=root
-        )
+        records = pool.records if with_texts else [replace(r, texts=()) for r in pool.records]
+        return cls(keys, records, thumbnails, pool=pool.id, encoder=pool.encoder, image_root=root)
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self.rows
@@ -215,9 +217,33 @@ class VokenIndex:
         Raises:
             ValueError: If the width is not that of the keys, or k is below 1.
         """
-        n, width = self.keys.shape
-        if queries.ndim != 2 or queries.shape[1] != width:
+        width = self.keys.shape[1]
+        if queries.shape[1:] != (width,):
             raise ValueError(f"queries must have the shape (n, {width}), found {queries.shape}.")
+        rows, scores = self.search_rows(queries, k)
+        return self.ids_of(rows), scores
+
+    def search_rows(
+        self, queries: NDArray[np.floating], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find images by a part of their keys, or by the whole, as `search` does.
+
+        Args:
+            queries: (n, width); n may be 0. Narrower queries are compared with the first values of
+                the keys.
+            k: Number of images per query. It may be larger than the number of images.
+
+        Returns:
+            Rows (n, k) and scores (n, k), best first. The row is -1 where `search` has no id.
+
+        Raises:
+            ValueError: If the queries are wider than the keys or have no width, or k is below 1.
+        """
+        n, width = self.keys.shape
+        if queries.ndim != 2 or not 1 <= queries.shape[1] <= width:
+            raise ValueError(
+                f"queries must have the shape (n, 1 to {width}), found {queries.shape}."
+            )
         if k < 1:
             raise ValueError(f"k must be at least 1, found {k}.")
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -234,8 +260,12 @@ class VokenIndex:
             scores[batch, :n_found], rows[batch, :n_found] = self._search(
                 asked, lengths[batch], n_found, block_size
             )
+        return rows, scores
+
+    def ids_of(self, rows: NDArray[np.integer]) -> NDArray[np.object_]:
+        """Return the ids of images by their rows, in an array of the same shape; None for -1."""
         # Row -1 is the last entry, None.
-        return self._ids_and_none[rows], scores
+        return self._ids_and_none[rows]
 
     @cached_property
     def _ids_and_none(self) -> NDArray[np.object_]:
@@ -292,11 +322,11 @@ class VokenIndex:
         """Compute the best product of every query in every block of keys, (n, n_blocks)."""
         n = len(self.keys)
         maxima = np.empty((-(-n // block_size), len(queries)), dtype=np.float32)
-        columns = np.ascontiguousarray(queries.T)
+        columns, width = np.ascontiguousarray(queries.T), queries.shape[1]
         tile = max(1, TILE_SCORES // (len(queries) * block_size)) * block_size
         products = np.empty((min(tile, n), len(queries)), dtype=np.float32)
         for start in range(0, n, tile):
-            keys = self.keys[start : start + tile]
+            keys = self.keys[start : start + tile, :width]
             found = np.matmul(keys, columns, out=products[: len(keys)])
             # The last block may be smaller.
             whole = len(keys) // block_size
@@ -327,7 +357,7 @@ class VokenIndex:
             asked = query[start : start + size]
             row = block[start : start + size, None] * block_size + members
             # Rows beyond the last one, of the last block, are taken as the last one, then left out.
-            keys = self.keys.take(row, axis=0, mode="clip")
+            keys = self.keys[:, : queries.shape[1]].take(row, axis=0, mode="clip")
             # Computed one by one, so that a score does not depend on the other queries.
             exact = np.einsum("pw,pbw->pb", queries[asked], keys)
             pair, member = np.nonzero((exact >= floor[asked, None]) & (row < len(self.keys)))

@@ -255,6 +255,30 @@ def test_wrong_arguments(queries: np.ndarray, k: int, message: str) -> None:
         make_index().search(queries, k)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_narrower_queries_are_compared_with_the_first_values(width: int) -> None:
+    index = make_index(n=50)
+    queries = unit_vectors(7, width, seed=9)
+    rows, scores = index.search_rows(queries, 3)
+    padded = np.hstack([queries, np.zeros((7, 4 - width), np.float32)])
+    ids, expected = index.search(padded, 3)
+    assert (index.ids_of(rows) == ids).all()
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_a_part_of_a_key_is_not_empty_or_wider(width: int) -> None:
+    with pytest.raises(ValueError, match=r"\(n, 1 to 4\)"):
+        make_index().search_rows(np.zeros((1, width)), 1)
+
+
+def test_no_row_has_no_id() -> None:
+    index = make_index(n=2)
+    rows, _ = index.search_rows(unit_vectors(1, 4), 3)
+    assert rows[0, 2] == -1
+    assert index.ids_of(rows)[0, 2] is None
+
+
 def test_keys_must_have_a_direction_and_fit_the_records() -> None:
     records = make_index().records
     with pytest.raises(ValueError, match="no direction"):

@@ -17,6 +17,7 @@ from thinc.api import Config
 from typer.testing import CliRunner, Result
 
 from spacy_vokens.attributes import get_token_values
+from spacy_vokens.files import VokensError
 from spacy_vokens.images.pool import ImagePool
 from tests.conftest import CONFIGS, LANG, LEARN_RATE
 
@@ -111,13 +112,26 @@ def test_fill_config(
 
 
 @pytest.mark.parametrize("options", ["retriever", "given image"], indirect=True)
-def test_assemble(options: list[object], tmp_path: Path) -> None:
+def test_init_labels_and_assemble(options: list[object], tmp_path: Path) -> None:
     config, *overrides = options
-    labels = ("--initialize.components.visual_ner.labels", '["LOC", "PER"]')
+    run("init", "labels", config, tmp_path / "labels", *overrides)
+    labels = ("--paths.labels", tmp_path / "labels" / "visual_ner.json")
     run("assemble", config, tmp_path / "assembled", *overrides, *labels)
     nlp = spacy.load(tmp_path / "assembled")
     assert nlp.get_pipe("visual_ner").labels == ("LOC", "PER")
     assert len(nlp("anna in paris")) == 3
+
+
+@pytest.mark.parametrize("options", ["vokenizer"], indirect=True)
+def test_an_assembled_vokenizer_has_learned_nothing(
+    options: list[object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, *overrides = options
+    run("assemble", config, tmp_path / "assembled", *overrides)
+    assert "It cannot be trained, and finds no images" in caplog.text
+    nlp = spacy.load(tmp_path / "assembled")
+    with pytest.raises(VokensError, match="has no index of images"):
+        nlp("a cat")
 
 
 def test_find_threshold_and_benchmark(trained: Path) -> None:

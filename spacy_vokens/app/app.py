@@ -229,6 +229,8 @@ def show_search(pipeline: SharedPipeline, text: str, settings: Settings) -> None
     else:
         st.info("Choose a word, or type some.")
         return
+    if not found:
+        st.info("These words have nothing to show.")
     columns = st.columns(6)
     for number, (image, score) in enumerate(found):
         with columns[number % len(columns)]:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import spacy
 from spacy.tokens import Doc
 
@@ -146,31 +145,26 @@ class SharedPipeline:
 
         Args:
             text: The text.
-            token: Index of the word's token. None searches for the whole text, by the mean of its
-                tokens' query vectors.
+            token: Index of the word's token. None searches for the whole text as one.
             n: Number of images to find.
             settings: The visitor's settings.
 
         Returns:
-            Images and their relevance scores, best first.
+            Images and their relevance scores, best first; none if no word has anything to show.
 
         Raises:
             VokensError: If the text has no words, or if the pipeline has no index.
         """
-        index = self._index(settings)
-        if self.retriever is None or index is None:
+        if self.retriever is None or self.retriever.index is None:
             raise VokensError("The pipeline has no index of images to search.")
+        retriever = _copy_retriever(self.retriever, settings)
+        assert retriever.index is not None
         with self._lock:
-            (queries,) = self.retriever.queries([self.nlp.make_doc(text)])
-        if not len(queries):
-            raise VokensError("Type a word to search for.")
-        query = queries.mean(axis=0) if token is None else queries[token]
-        ids, scores = index.search(query[np.newaxis], n)
-        return [
-            (index.image(image_id), float(score))
-            for image_id, score in zip(ids[0], scores[0], strict=True)
-            if image_id is not None
-        ]
+            doc = self._run(self.nlp.make_doc(text), settings)
+            if not len(doc):
+                raise VokensError("Type a word to search for.")
+            found = retriever.search(doc if token is None else doc[token : token + 1], n)
+        return [(retriever.index.image(image_id), score) for image_id, score in found]
 
     def pipe(self, texts: Iterable[str], settings: Settings) -> Iterator[Doc]:
         """Run the pipeline on many texts, one at a time, so that other visitors get their turn.

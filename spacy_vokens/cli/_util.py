@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,9 @@ CodeOption = Annotated[
         dir_okay=False,
     ),
 ]
+# Options of glibc's mallopt, from malloc.h.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
 GpuOption = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for the CPU")]
 
 
@@ -86,6 +91,23 @@ def torch_device(gpu_id: int) -> str:
             _no_gpu(gpu_id, f"torch {torch.__version__} finds {n_devices} CUDA devices")
         )
     return f"cuda:{gpu_id}"
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep memory that is freed, if it is glibc, for a command that ends soon.
+
+    By default, glibc returns large blocks to the system at once. A layer's output is such a block,
+    so the next layer waits for the system to clear it again: half of the time of an image encoder
+    on a CPU.
+
+    Returns:
+        Whether the library takes the setting.
+    """
+    # Other systems have no such function, and their libraries other habits.
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        return False
+    taken = [libc.mallopt(option, 2**31 - 1) for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD)]
+    return all(taken)
 
 
 def _no_gpu(gpu_id: int, reason: str) -> str:

@@ -18,6 +18,7 @@ from ._util import (
     PageOption,
     PoolArg,
     expected_errors,
+    keep_freed_memory,
     save_text,
     torch_device,
     use_gpu,
@@ -216,6 +217,7 @@ def embed_images_cli(
     from ..images.encoders import load_encoder
 
     import_code(code)
+    keep_freed_memory()
     with expected_errors(f"Could not embed {images}"):
         options = EmbedOptions(
             batch_size=batch_size,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,12 @@ class Matching(ABC):
 
     A token's query is what the model predicts, unless it depends on the token's form alone, as in
     `WordMatching`.
+
+    Attributes:
+        takes_texts: Whether the texts of images can be part of their keys.
     """
+
+    takes_texts: ClassVar[bool] = False
 
     @abstractmethod
     def text_width(self, model: Model, docs: list[Doc]) -> int:

@@ -7,13 +7,19 @@ in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc
+from spacy.util import minibatch
 from spacy_transformers.data_classes import TransformerData
+
+from ..images.pool import ImagePool
+
+# Documents whose scenes are read at once.
+BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,38 @@ def read_scenes(docs: Sequence[Doc]) -> Scenes | None:
         of_token.append(n_scenes + _spans_of_tokens(data, hidden.shape[1]))
         n_scenes += len(hidden)
     return Scenes(np.concatenate(vectors), np.concatenate(of_token)) if vectors else None
+
+
+def collect_scenes(
+    docs: Iterable[Doc], pool: ImagePool
+) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+    """Read the scenes of texts about images of a pool.
+
+    Args:
+        docs: The texts, which name their image (`Doc._.visual_image_id`). Those that no transformer
+            has read, or whose image is not in the pool, are ignored.
+        pool: The pool.
+
+    Returns:
+        The scenes, (n_scenes, width), and the row of each one's image in the pool, (n_scenes,);
+        None if there are no scenes.
+    """
+    vectors: list[NDArray[np.float32]] = []
+    rows: list[NDArray[np.int64]] = []
+    # Some at a time, since what a transformer says about a text takes a lot of memory.
+    for batch in minibatch(docs, BATCH):
+        named = [doc for doc in batch if len(doc) and doc._.visual_image_id in pool]
+        scenes = read_scenes(named) if named else None
+        if scenes is None:
+            continue
+        # A long text is in several scenes, all of its image. It can be that no token belongs to one
+        # of them, for instance if its own words have no pieces.
+        used, firsts = np.unique(scenes.of_token, return_index=True)
+        used, firsts = used[used >= 0], firsts[used >= 0]
+        rows_of_docs = pool.rows(doc._.visual_image_id for doc in named)
+        vectors.append(scenes.vectors[used])
+        rows.append(np.repeat(rows_of_docs, [len(doc) for doc in named])[firsts])
+    return (np.concatenate(vectors), np.concatenate(rows)) if vectors else None
 
 
 def _spans_of_tokens(data: TransformerData, n_pieces: int) -> NDArray[np.int64]:

@@ -98,6 +98,8 @@ def build_word_matching_v1(
 class WordMatching(Matching):
     """Queries from the forms of words, and all images whose texts have the word as positives."""
 
+    takes_texts = True
+
     def __init__(self) -> None:
         # Of a training run: it is never stored.
         self._texts: TrainingWords | None = None
@@ -144,9 +146,11 @@ class WordMatching(Matching):
             scene_image_tower=SkipTower(image_width, hidden, SCENE_KEY_WIDTH),
         )
 
-    def has_scene_part(self, model: Model) -> bool:
-        """Tell whether a model has a scene part."""
-        return model.has_ref("scene_tower") is True
+    def scene_width(self, model: Model) -> int | None:
+        """Return the width of the scenes that a model's scene part is for; None if it has none."""
+        if not model.has_ref("scene_tower"):
+            return None
+        return int(get_module(model.get_ref("scene_tower")).linear.in_features)
 
     def keys(
         self,
@@ -165,7 +169,7 @@ class WordMatching(Matching):
             by_texts = self._text_keys(model, texts, stemmer_of(lang))
             parts[0] += model.attrs["text_weight"] * by_texts
             parts[0] /= np.linalg.norm(parts[0], axis=1, keepdims=True)
-        if self.has_scene_part(model):
+        if self.scene_width(model) is not None:
             parts.append(apply_tower(model.get_ref("scene_image_tower"), features))
         return np.hstack(parts)
 

@@ -33,10 +33,6 @@ class FormTable:
         self._lock = Lock()
         self._table = _Table()
 
-    def __reduce__(self) -> tuple[type[FormTable], tuple[Compute]]:
-        # Rows can be computed again. A component that is copied makes a new table.
-        return FormTable, (_compute_nothing,)
-
     def look_up(self, forms: NDArray[np.uint64], vocab: Vocab) -> tuple[NDArray[Any], ...]:
         """Return the rows of forms, and compute those of new ones.
 
@@ -83,7 +79,3 @@ class _Table:
             array[start:end] = rows
         # Last, since it is what tells other threads that the rows are there.
         self.rows.update(zip(forms, range(start, end), strict=True))
-
-
-def _compute_nothing(words: list[Lexeme]) -> tuple[NDArray[Any], ...]:
-    raise RuntimeError("A copied table belongs to no component.")

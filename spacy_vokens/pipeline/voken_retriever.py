@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.attrs import IDS, ORTH
+from spacy.attrs import IDS
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.lexeme import Lexeme
@@ -24,24 +23,23 @@ from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..attributes import register_index, set_vokens
+from ..attributes import PhraseVoken, register_index, set_phrase_vokens, set_vokens
 from ..files import VokensError
 from ..identity import EncoderId, describe_lookalike
 from ..images.pool import ImagePool
 from ..index import VokenImage, VokenIndex
-from ..models.matching import apply_tower, matching_of
-from ..models.scenes import read_scenes
-from ..models.word_matching import SCENE_KEY_WIDTH, WordMatching
-from .forms import Compute, FormTable
+from ..models.matching import matching_of
+from ..models.scenes import collect_scenes
+from ..models.word_matching import WordMatching
+from ..stems import stemmer_of
+from .phrases import PHRASES
 from .scorer import score_vokens
+from .search import Phrases, Search, SearchSettings, search_of
 from .serialize import FilePipe
-from .util import OwnImages, batches_by_length
+from .util import OwnImages
 from .words import LostWords
 
 logger = logging.getLogger(__name__)
-
-# Documents whose scenes are read at once.
-SCENE_BATCH = 128
 
 DEFAULT_CONFIG = """
 [model]
@@ -73,10 +71,11 @@ name = "bert-base-cased"
         "top_k": 1,
         "threshold": None,
         "min_visualness": None,
-        "scene_weight": 0.3,
+        "scene_weight": 1.0,
         "skip": ["is_space", "is_punct"],
         "overwrite": False,
         "exclude_own": False,
+        "phrases": [],
         "scorer": {"@scorers": "spacy-vokens.voken_scorer.v1"},
     },
 )
@@ -91,6 +90,7 @@ def make_voken_retriever(
     skip: list[str],
     overwrite: bool,
     exclude_own: bool,
+    phrases: list[str],
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> VokenRetriever:
     """Make the component `voken_retriever`.
@@ -110,13 +110,16 @@ def make_voken_retriever(
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
         exclude_own: Whether never to give a document the image that came with it.
+        phrases: Phrases that get a voken of their own as one (`Span._.voken`): any of "noun_chunks"
+            and "ents". Their words keep their own vokens. An earlier component must find them.
         scorer: The scoring method.
 
     Returns:
         The component, without weights and index.
 
     Raises:
-        VokensError: If `top_k` is below 1 or `skip` has anything other than token flags.
+        VokensError: If `top_k` is below 1, `skip` has anything other than token flags, or `phrases`
+            anything other than those two.
     """
     return VokenRetriever(
         nlp.vocab,
@@ -130,6 +133,7 @@ def make_voken_retriever(
         skip=skip,
         overwrite=overwrite,
         exclude_own=exclude_own,
+        phrases=phrases,
         scorer=scorer,
         tokenizer=nlp.tokenizer,
     )
@@ -142,10 +146,12 @@ class Retrieved:
     Attributes:
         ids: Image ids (n_tokens, k), best first; None if there is no voken.
         scores: Relevance scores (n_tokens, k).
+        phrases: The best image of each phrase that has one.
     """
 
     ids: NDArray[np.object_]
     scores: NDArray[np.float32]
+    phrases: list[PhraseVoken] = field(default_factory=list)
 
 
 class VokenRetriever(FilePipe):
@@ -171,11 +177,14 @@ class VokenRetriever(FilePipe):
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
         exclude_own: Whether never to give a document the image that came with it.
+        phrases: Phrases that get a voken of their own as one (`Span._.voken`): any of "noun_chunks"
+            and "ents". Their words keep their own vokens. An earlier component must find them.
         scorer: The scoring method. It gets the component as its argument `retriever`.
         tokenizer: Makes a document of a text about an image. Defaults to one that splits at blanks.
 
     Raises:
-        VokensError: If `top_k` is below 1 or `skip` has anything other than token flags.
+        VokensError: If `top_k` is below 1, `skip` has anything other than token flags, or `phrases`
+            anything other than those two.
     """
 
     OPTIONAL_FILES = VokenIndex.FILES
@@ -194,6 +203,7 @@ class VokenRetriever(FilePipe):
         skip: Iterable[str] = (),
         overwrite: bool = False,
         exclude_own: bool = False,
+        phrases: Iterable[str] = (),
         scorer: Callable[..., dict[str, Any]] | None = score_vokens,
         tokenizer: Callable[[str], Doc] | None = None,
     ) -> None:
@@ -206,24 +216,31 @@ class VokenRetriever(FilePipe):
                 raise VokensError(
                     f"{name}: skip takes token flags like 'is_punct', found {flag!r}."
                 )
+        if unknown := set(phrases := list(phrases)) - set(PHRASES):
+            raise VokensError(
+                f"{name}: phrases takes {' and '.join(map(repr, PHRASES))}, found {min(unknown)!r}."
+            )
         self.top_k = top_k
         self.threshold = threshold
         self.min_visualness = min_visualness
         self.scene_weight = scene_weight
         self.overwrite = overwrite
         self.exclude_own = exclude_own
+        self.phrases = phrases
         self.scorer = scorer
-        self._tokenizer = tokenizer or Tokenizer(vocab)
         self._skip = [attribute for attribute in flags.values() if attribute is not None]
+        self._tokenizer = tokenizer or Tokenizer(vocab)
+        self._lost_words = LostWords(name)
         self.index = None
         # The training pool. It is never stored.
         self._pool: ImagePool | None = None
+        # Whether there was anything to learn from at initialization.
+        self._has_pairs = False
         self._warned = False
         self._has_warned_about_pool = False
         self._has_warned_about_texts = False
         # Whether keys are made of texts too.
-        self._uses_texts = isinstance(matching_of(model), WordMatching)
-        self._lost_words = LostWords(name)
+        self._uses_texts = matching_of(model).takes_texts
         self._own_images = OwnImages(name)
 
     @property
@@ -236,7 +253,10 @@ class VokenRetriever(FilePipe):
         self._index = index
         # What documents get as `voken_index`: without and with `exclude_own`.
         self._marks: tuple[str, ...] = ()
-        self._forms: dict[Any, FormTable] = {}
+        # It remembers what was found in this index.
+        self._search = search_of(
+            self.model, index, self._words_of, stemmer_of(self.vocab.lang), self._lost_words
+        )
         if index is not None:
             self._marks = str(index.mark), str(replace(index.mark, exclude_own=True))
             # With n_process, this process gets documents back that it never gave to the component.
@@ -259,7 +279,8 @@ class VokenRetriever(FilePipe):
         """Make the towers for the widths of the text encoder and of a pool's features.
 
         A retriever that is trained already, for instance a sourced one, stays as it is if no pool
-        is given.
+        is given. Without examples that name an image, as in `spacy assemble`, there is nothing to
+        learn from, which is said: the retriever can be stored, but not trained.
 
         Args:
             get_examples: Returns the training pairs. The image's id is `Doc._.visual_image_id` of
@@ -269,7 +290,7 @@ class VokenRetriever(FilePipe):
 
         Raises:
             VokensError: If there is no pool for a new retriever, if it cannot be used, or if it has
-                none of the pairs' images.
+                none of the images that the examples name.
         """
         if pool is None and self.cfg:
             return
@@ -287,12 +308,13 @@ class VokenRetriever(FilePipe):
         pairs = self.select_pairs(examples)
         named = {eg.reference._.visual_image_id for eg in examples} - {None, *self._pool.ids}
         lookalike = describe_lookalike(named, self._pool.ids)
+        # `spacy assemble` and `nlp.initialize()` have examples that say nothing.
+        self._has_pairs = bool(pairs)
+        if named and not pairs:
+            raise VokensError(self._no_pairs() + lookalike)
         if not pairs:
-            raise VokensError(
-                f"{self.name}: no training example names an image of pool {pool}. The id is read "
-                f"from 'Doc._.visual_image_id' of the reference.{lookalike}"
-            )
-        if len(pairs) < len(examples):
+            logger.warning("%s It cannot be trained, and finds no images.", self._no_pairs())
+        elif len(pairs) < len(examples):
             logger.warning(
                 "%s: ignored %d of %d training pairs, because pool %s does not have their image.%s",
                 self.name,
@@ -301,10 +323,10 @@ class VokenRetriever(FilePipe):
                 pool,
                 lookalike,
             )
-        pairs = [eg for eg in pairs if len(eg.predicted)]
-        if not pairs:
+        filled = [eg for eg in pairs or examples if len(eg.predicted)]
+        if not filled:
             raise VokensError(f"{self.name}: the training examples have no tokens.")
-        docs = [eg.predicted for eg in pairs]
+        docs = [eg.predicted for eg in filled]
         # A scene part is added to a trained model.
         self.cfg.pop("scene_width", None)
         self.cfg.update(
@@ -313,11 +335,10 @@ class VokenRetriever(FilePipe):
             encoder=str(self._pool.encoder),
         )
         self.build_layers()
-        self.cfg.update(
-            matching_of(self.model).fit(
-                self.model, docs, self._image_rows(pairs), self._pool.features
-            )
-        )
+        if pairs:
+            rows = self._image_rows(filled)
+            fitted = matching_of(self.model).fit(self.model, docs, rows, self._pool.features)
+            self.cfg.update(fitted)
 
     def update(
         self,
@@ -342,7 +363,7 @@ class VokenRetriever(FilePipe):
             The losses.
 
         Raises:
-            VokensError: If the component is not initialized.
+            VokensError: If the component is not initialized, or was initialized without pairs.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -359,6 +380,8 @@ class VokenRetriever(FilePipe):
                     self.name,
                 )
             return losses
+        if not self._has_pairs:
+            raise VokensError(self._no_pairs())
         pairs = [eg for eg in self.select_pairs(examples) if len(eg.predicted)]
         if not pairs:
             return losses
@@ -426,7 +449,7 @@ class VokenRetriever(FilePipe):
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
         pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
-        self._uses_texts = use_texts and self._word_matching is not None
+        self._uses_texts = use_texts and matching_of(self.model).takes_texts
         self.index = self._make_index(pool)
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
@@ -445,22 +468,7 @@ class VokenRetriever(FilePipe):
         """
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
-        filled = [doc for doc in docs if len(doc)]
-        if self._word_matching is not None:
-            found = self._word_queries(filled)
-        else:
-            found = [np.zeros((0, 0), np.float32)] * len(filled)
-            for batch in batches_by_length(filled):
-                computed = self.model.predict([filled[i] for i in batch])
-                for i, query in zip(batch, computed, strict=True):
-                    found[i] = self.model.ops.to_numpy(query)
-        width = found[0].shape[1] if found else self._query_width()
-        left = iter(found)
-        queries = [next(left) if len(doc) else np.zeros((0, width), np.float32) for doc in docs]
-        # Among word vectors, it is usual that some are missing.
-        if self._word_matching is None:
-            self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
-        return queries
+        return self._search.queries(docs, self._settings)
 
     def add_scene_part(
         self,
@@ -488,45 +496,27 @@ class VokenRetriever(FilePipe):
             VokensError: If the matching model has no word part, if no transformer has read the
                 documents, or if the pool cannot be used or has none of the images.
         """
-        matching = self._word_matching
-        if not self.cfg or matching is None:
+        matching = matching_of(self.model)
+        if not self.cfg or not isinstance(matching, WordMatching):
             raise VokensError(
                 f"{self.name}: only a trained 'spacy-vokens.WordMatching.v1' takes a scene part."
             )
         pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
-        vectors: list[NDArray[np.float32]] = []
-        rows: list[NDArray[np.int64]] = []
-        is_named = False
-        # Some at a time, since what a transformer says about a text takes a lot of memory.
-        for batch in minibatch(docs, SCENE_BATCH):
-            named = [doc for doc in batch if len(doc) and doc._.visual_image_id in pool]
-            is_named = is_named or bool(named)
-            scenes = read_scenes(named) if named else None
-            if scenes is None:
-                continue
-            # A long text is in several scenes, all of its image. It can be that no token belongs to
-            # one of them, for instance if its own words have no pieces.
-            rows_of_docs = pool.rows(doc._.visual_image_id for doc in named)
-            used, firsts = np.unique(scenes.of_token, return_index=True)
-            used, firsts = used[used >= 0], firsts[used >= 0]
-            vectors.append(scenes.vectors[used])
-            rows.append(np.repeat(rows_of_docs, [len(doc) for doc in named])[firsts])
-        if not is_named:
-            raise VokensError(f"{self.name}: no text names an image of pool {pool.path}.")
-        if not vectors:
+        if not (scenes := collect_scenes(docs, pool)):
             raise VokensError(
-                f"{self.name}: no transformer has read the texts. Scenes are read from a component "
-                f"'transformer' that comes before {self.name} in the pipeline."
+                f"{self.name}: found no text about an image of pool {pool.path} that a transformer "
+                "has read. Texts name their image in 'Doc._.visual_image_id', and scenes are read "
+                f"from a component 'transformer' before {self.name} in the pipeline."
             )
-        all_vectors = np.concatenate(vectors)
-        self.cfg["scene_width"] = all_vectors.shape[1]
+        vectors, rows = scenes
+        self.cfg["scene_width"] = vectors.shape[1]
         matching.add_scene_part(self.model, self.cfg["scene_width"], self.cfg["image_width"])
         # Its keys lack the new part.
         self.index = None
         yield from matching.fit_scenes(
             self.model,
-            all_vectors,
-            np.concatenate(rows),
+            vectors,
+            rows,
             pool.features,
             steps=steps,
             seed=seed,
@@ -552,7 +542,7 @@ class VokenRetriever(FilePipe):
             return self._compute_keys(self._pool.features[self._pool.rows(ids)])
         if self.index is None:
             raise VokensError(self._no_index())
-        if self._uses_texts and any(record.texts for record in self.index.records):
+        if matching_of(self.model).takes_texts and any(r.texts for r in self.index.records):
             self._warn_about_texts()
         return self.index.keys[[self.index.rows[i] for i in ids]]
 
@@ -604,27 +594,17 @@ class VokenRetriever(FilePipe):
         docs = list(docs)
         if not docs:
             return []
-        index = self._index
-        if index is None:
+        if self._index is None:
             raise VokensError(self._no_index())
+        # Another thread may set another index meanwhile.
+        search = self._search
         lengths = [len(doc) for doc in docs]
-        k = self.top_k + self.exclude_own
-        if self._word_matching is not None:
-            ids, scores = self._search_words(index, k, docs)
-        else:
-            ids, scores = index.search(np.concatenate(self.queries(docs)), k)
-        if self.exclude_own:
-            own = np.array([doc._.visual_image_id for doc in docs], dtype=object)
-            # A stable sort moves a token's own image, if it is there, behind the others.
-            kept = np.argsort(ids == np.repeat(own, lengths)[:, None], axis=1, kind="stable")
-            kept = kept[:, : self.top_k]
-            ids = np.take_along_axis(ids, kept, axis=1)
-            scores = np.take_along_axis(scores, kept, axis=1)
-        if self.threshold is not None:
-            ids[scores < self.threshold] = None
+        ids, scores = search.find(docs, self.top_k + self.exclude_own, self._settings)
+        ids, scores = self._select(ids, scores, np.repeat(_own_images(docs), lengths))
         ids[self._is_skipped(docs)] = None
         bounds = np.cumsum(lengths)[:-1]
-        return list(map(Retrieved, np.split(ids, bounds), np.split(scores, bounds)))
+        phrases = self._find_phrases(search, docs)
+        return list(map(Retrieved, np.split(ids, bounds), np.split(scores, bounds), phrases))
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Retrieved]) -> None:
         """Write the vokens to the documents, with the mark of the index.
@@ -642,6 +622,7 @@ class VokenRetriever(FilePipe):
                     for row in zip(ids.tolist(), values.tolist(), strict=True)
                 ]
             set_vokens(doc, ids[:, 0].tolist(), values[:, 0].tolist(), ranked)
+            set_phrase_vokens(doc, retrieved.phrases)
             doc._.voken_index = self._marks[self.exclude_own]
 
     def search(self, target: Doc | Span | str, k: int = 5) -> list[tuple[str, float]]:
@@ -661,23 +642,37 @@ class VokenRetriever(FilePipe):
         Raises:
             VokensError: If the component is not initialized or has no index.
         """
-        index = self._index
-        if index is None:
+        if self._index is None:
             raise VokensError(self._no_index())
         part = self._tokenizer(target) if isinstance(target, str) else target
         doc = part.doc if isinstance(part, Span) else part
-        start, end = (part.start, part.end) if isinstance(part, Span) else (0, len(doc))
-        (queries,) = self.queries([doc])
-        shown = ~np.isnan(queries).any(axis=1) & ~self._is_skipped([doc]) & self._is_shown([doc])
-        chosen = queries[start:end][shown[start:end]]
-        if not len(chosen):
+        bounds = (part.start, part.end) if isinstance(part, Span) else (0, len(doc))
+        if not len(part):
             return []
-        mean = chosen.mean(axis=0, keepdims=True)
-        # The scene of each word has its weight already.
-        word_part = mean[:, : self.model.get_dim("nO")]
-        word_part /= max(float(np.linalg.norm(word_part)), 1e-12)
-        ids, scores = index.search(mean, min(k, len(index.ids)))
-        return list(zip(ids[0].tolist(), scores[0].tolist(), strict=True))
+        phrase = Phrases([doc], np.array([bounds]), ~self._is_skipped([doc]))
+        search = self._search
+        k = min(k, len(search.index.ids))
+        ids, scores = search.find_phrases(phrase, k, self._settings)
+        found = zip(ids[0].tolist(), scores[0].tolist(), strict=True)
+        return [(image_id, score) for image_id, score in found if image_id is not None]
+
+    def rank(self, doc: Doc, k: int) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+        """Find the best images of each token, whatever its flags, the threshold and the own image.
+
+        Args:
+            doc: The document.
+            k: How many images to find per token.
+
+        Returns:
+            Ids and relevance scores, (n_tokens, k) each, best first. The id is None if there is no
+            image.
+
+        Raises:
+            VokensError: If the component has no index.
+        """
+        if self._index is None:
+            raise VokensError(self._no_index())
+        return self._search.find([doc], k, self._settings)
 
     def image(self, token: Token | str) -> VokenImage | None:
         """Look up the image of a token, or of an image id.
@@ -710,7 +705,7 @@ class VokenRetriever(FilePipe):
             The content of each file by name; empty if there is nothing to index.
         """
         index = self.index
-        if index is None and self._pool is not None and self.cfg:
+        if index is None and self._pool is not None and self._has_pairs:
             try:
                 index = self._make_index(self._pool)
             except (OSError, VokensError) as error:
@@ -733,9 +728,10 @@ class VokenRetriever(FilePipe):
 
     def build_layers(self) -> None:
         """Make the towers, if the component is initialized."""
-        self._forms = {}
         if self.cfg:
             matching_of(self.model).build(self.model, self.cfg)
+        # Queries of the old towers must not be remembered.
+        self.index = self._index
 
     # Helpers
 
@@ -758,13 +754,21 @@ class VokenRetriever(FilePipe):
             register_index(doc.vocab, self._index)
         return self.overwrite or doc._.voken_index != self._marks[self.exclude_own]
 
+    def _no_pairs(self) -> str:
+        assert self._pool is not None
+        return (
+            f"{self.name}: no training example names an image of pool {self._pool.path}. The id is "
+            "read from 'Doc._.visual_image_id' of the reference."
+        )
+
     def _no_index(self) -> str:
         return f"{self.name} has no index of images: run 'spacy vokens index MODEL POOL OUTPUT'."
 
     def _make_index(self, pool: ImagePool) -> VokenIndex:
         """Index a pool under the keys of its images, and of their texts."""
         texts = pool.texts if self._uses_texts else []
-        return VokenIndex.from_pool(pool, self._compute_keys(pool.features, texts))
+        keys = self._compute_keys(pool.features, texts)
+        return VokenIndex.from_pool(pool, keys, with_texts=self._uses_texts)
 
     def _compute_keys(
         self, features: NDArray[np.floating], texts: Sequence[tuple[str, ...]] = ()
@@ -773,15 +777,7 @@ class VokenRetriever(FilePipe):
 
         What is equal gets equal keys. Computed apart, they could differ in their last digits.
         """
-        words = [
-            [
-                self.vocab[token.lower]
-                for text in of_image
-                for token in self._tokenizer(text)
-                if not token.is_punct and not token.is_space
-            ]
-            for of_image in texts
-        ]
+        words = [[word for text in of_image for word in self._words_of(text)] for of_image in texts]
         keys = matching_of(self.model).keys(self.model, features, words, self.vocab.lang)
         firsts: dict[tuple[bytes, tuple[str, ...]], int] = {}
         of_images = zip(np.ascontiguousarray(features), texts or repeat(()), strict=False)
@@ -790,6 +786,11 @@ class VokenRetriever(FilePipe):
             for row, (image, of_image) in enumerate(of_images)
         ]
         return keys[rows]
+
+    def _words_of(self, text: str) -> list[Lexeme]:
+        """Return the words of a text about an image, in lower case."""
+        tokens = self._tokenizer(text)
+        return [self.vocab[t.lower] for t in tokens if not t.is_punct and not t.is_space]
 
     def _warn_about_texts(self) -> None:
         if not self._has_warned_about_texts:
@@ -806,40 +807,11 @@ class VokenRetriever(FilePipe):
         assert self._pool is not None
         return self._pool.rows(eg.reference._.visual_image_id for eg in pairs)
 
-    def _search_words(
-        self, index: VokenIndex, k: int, docs: list[Doc]
-    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
-        """Find the best `k` images of all tokens: by form, or by form and scene."""
-        forms, vocab = np.concatenate([doc.to_array(ORTH) for doc in docs]), docs[0].vocab
-        least = self._least_visualness
-        scenes = self._scene_queries(docs)
-        if scenes is None:
-            # With the index, as another thread may have just set another one.
-            table = self._form_table((index, k, least), partial(self._find_images, index, k, least))
-            ids, scores = table.look_up(forms, vocab)
-            return ids, scores
-        queries, visualness = self._form_table(None, self._form_queries).look_up(forms, vocab)
-        if least is not None:
-            queries[visualness < least] = np.nan
-        # A word that is twice in a scene is searched for once.
-        scene_queries, of_token = scenes
-        form_of_token = np.unique(forms, return_inverse=True)[1]
-        pairs = form_of_token * len(scene_queries) + of_token
-        _, firsts, inverse = np.unique(pairs, return_index=True, return_inverse=True)
-        joined = np.hstack([queries[firsts], scene_queries[of_token[firsts]]])
-        ids, scores = index.search(joined, k)
-        return ids[inverse], scores[inverse]
-
     @property
-    def _word_matching(self) -> WordMatching | None:
-        """The matching, if queries depend on the form of a word; None otherwise."""
-        matching = matching_of(self.model)
-        return matching if isinstance(matching, WordMatching) else None
-
-    @property
-    def _least_visualness(self) -> float | None:
+    def _settings(self) -> SearchSettings:
         fitted = self.cfg.get("min_visualness")
-        return fitted if self.min_visualness is None else self.min_visualness
+        least = fitted if self.min_visualness is None else self.min_visualness
+        return SearchSettings(self.scene_weight, least)
 
     def _is_skipped(self, docs: list[Doc]) -> NDArray[np.bool_]:
         """Tell which tokens of all documents have one of the flags to skip."""
@@ -848,79 +820,48 @@ class VokenRetriever(FilePipe):
         flags = [doc.to_array(self._skip).reshape(len(doc), len(self._skip)) for doc in docs]
         return np.asarray(np.concatenate(flags).any(axis=1))
 
-    def _is_shown(self, docs: list[Doc]) -> NDArray[np.bool_]:
-        """Tell which tokens of all documents have something to show."""
-        if self._word_matching is None or self._least_visualness is None:
-            return np.ones(sum(map(len, docs)), bool)
-        forms = np.concatenate([doc.to_array(ORTH) for doc in docs])
-        table = self._form_table(None, self._form_queries)
-        _, visualness = table.look_up(forms, docs[0].vocab)
-        return np.asarray(visualness >= self._least_visualness)
-
-    def _word_queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
-        """Return the queries of all tokens, word part and scene part; as wide as keys are."""
-        if not docs:
-            return []
-        forms = np.concatenate([doc.to_array(ORTH) for doc in docs])
-        table = self._form_table(None, self._form_queries)
-        queries, _ = table.look_up(forms, docs[0].vocab)
-        parts = [queries]
-        if self._has_scene_part():
-            scenes = self._scene_queries(docs)
-            blank = np.zeros((len(forms), SCENE_KEY_WIDTH), np.float32)
-            parts.append(blank if scenes is None else scenes[0][scenes[1]])
-        bounds = np.cumsum([len(doc) for doc in docs])[:-1]
-        return np.split(np.hstack(parts), bounds)
-
-    def _query_width(self) -> int:
-        return self.model.get_dim("nO") + SCENE_KEY_WIDTH * self._has_scene_part()
-
-    def _has_scene_part(self) -> bool:
-        matching = self._word_matching
-        return matching is not None and matching.has_scene_part(self.model)
-
-    def _scene_queries(
-        self, docs: list[Doc]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
-        """Return weighted queries of scenes, and each token's scene; None if they don't count.
-
-        The last query, 0, is that of tokens without a scene, -1.
-        """
-        if not self._has_scene_part():
-            return None
-        scenes = read_scenes(docs) if self.scene_weight else None
-        if scenes is None:
-            return None
-        if scenes.vectors.shape[1] != self.cfg["scene_width"]:
-            raise VokensError(
-                f"{self.name}: its scene part is for a transformer of width "
-                f"{self.cfg['scene_width']}, but this one has width {scenes.vectors.shape[1]}. "
-                "Run 'spacy vokens align' with this transformer, or set scene_weight to 0."
-            )
-        queries = apply_tower(self.model.get_ref("scene_tower"), scenes.vectors)
-        blank = np.zeros((1, queries.shape[1]), np.float32)
-        return np.concatenate([self.scene_weight * queries, blank]), scenes.of_token
-
-    def _form_table(self, key: Any, compute: Compute) -> FormTable:
-        """Return a table of forms. It belongs to the index: without one, the model may change."""
-        if self._index is None:
-            return FormTable(compute)
-        if (table := self._forms.get(key)) is None:
-            # Another thread may have been first.
-            table = self._forms.setdefault(key, FormTable(compute))
-        return table
-
-    def _form_queries(self, words: list[Lexeme]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        assert self._word_matching is not None
-        return self._word_matching.form_queries(self.model, words)
-
-    def _find_images(
-        self, index: VokenIndex, k: int, least: float | None, words: list[Lexeme]
+    def _select(
+        self, ids: NDArray[np.object_], scores: NDArray[np.float32], own: NDArray[np.object_]
     ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
-        """Find the best `k` images of words; none for those with nothing to show."""
-        queries, visualness = self._form_queries(words)
-        if least is not None:
-            queries[visualness < least] = np.nan
-        # The scene part of the keys does not count.
-        padding = np.zeros((len(queries), index.keys.shape[1] - queries.shape[1]), np.float32)
-        return index.search(np.hstack([queries, padding]), k)
+        """Keep the best `top_k` of the images found, by the component's settings.
+
+        Args:
+            ids: Ids, (n, k), best first.
+            scores: Their scores, (n, k).
+            own: The image of each row's own document, (n,).
+        """
+        if self.exclude_own:
+            # A stable sort moves a row's own image, if it is there, behind the others.
+            kept = np.argsort(ids == own[:, None], axis=1, kind="stable")[:, : self.top_k]
+            ids = np.take_along_axis(ids, kept, axis=1)
+            scores = np.take_along_axis(scores, kept, axis=1)
+        if self.threshold is not None:
+            ids[scores < self.threshold] = None
+        return ids, scores
+
+    def _find_phrases(self, search: Search, docs: list[Doc]) -> list[list[PhraseVoken]]:
+        """Find the image of each phrase that the setting `phrases` names."""
+        found: list[list[PhraseVoken]] = [[] for _ in docs]
+        spans = [
+            (row, start, end)
+            for row, doc in enumerate(docs)
+            for start, end in sorted({b for kind in self.phrases for b in PHRASES[kind](doc)})
+        ]
+        if not spans:
+            return found
+        rows, bounds = np.array(spans)[:, 0], np.array(spans)[:, 1:]
+        offsets = np.cumsum([0, *map(len, docs)])[rows][:, None]
+        phrases = Phrases(docs, bounds + offsets, ~self._is_skipped(docs))
+        k = self.top_k + self.exclude_own
+        ids, scores = search.find_phrases(phrases, k, self._settings)
+        ids, scores = self._select(ids, scores, _own_images(docs)[rows])
+        best = zip(spans, ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True)
+        for (row, start, end), voken, score in best:
+            if voken is not None:
+                found[row].append((start, end, voken, score))
+        return found
+
+
+def _own_images(docs: Sequence[Doc]) -> NDArray[np.object_]:
+    """Return the image that each document came with, (n_docs,); None for those without."""
+    return np.array([doc._.visual_image_id for doc in docs], dtype=object)

@@ -292,8 +292,7 @@ def _next_best(
     grounded = sorted(token for token in tokens if vokens[token] is not None)
     if retriever.index is None or not grounded:
         return []
-    (queries,) = retriever.queries([doc])
-    ids, scores = retriever.index.search(queries[grounded], top_k)
+    ids, scores = (found[grounded] for found in retriever.rank(doc, top_k))
     threshold = -np.inf if retriever.threshold is None else retriever.threshold
     excluded = doc._.visual_image_id if retriever.exclude_own else None
     return [

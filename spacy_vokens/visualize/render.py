@@ -11,7 +11,7 @@ from spacy.tokens import Doc, Span, Token
 from spacy.training import biluo_tags_to_spans, iob_to_biluo
 from spacy.util import is_in_jupyter
 
-from ..attributes import find_index
+from ..attributes import find_index, get_phrases
 from ..files import VokensError
 from ..index import VokenImage
 from ..messages import count_of
@@ -153,7 +153,8 @@ def to_html(
     Entities are marked as in displaCy, with their confidence. If a document has gold tags
     (`Doc._.visual_raw_tags`), the gold entities follow, with those that were missed or wrongly
     found. The style "vokens" adds each word with its image, relevance score and gate; hover over a
-    word to see all of `Token._.vokens` and `Token._.visual_attention`. An image is embedded once
+    word to see all of `Token._.vokens` and `Token._.visual_attention`. Phrases with an image of
+    their own (the setting `phrases` of the `voken_retriever`) follow. An image is embedded once
     however often it is shown, and the result needs no network. All texts are escaped.
 
     Args:
@@ -287,6 +288,8 @@ class _Figure:
             if style == "vokens":
                 words = "\n".join(self._word(token) for token in doc if not token.is_space)
                 content += f'\n<ol class="words">\n{words}\n</ol>'
+                if phrases := "\n".join(map(self._phrase, get_phrases(doc))):
+                    content += f'\n<ol class="words" aria-label="Phrases">\n{phrases}\n</ol>'
         return (
             f'<figure lang="{escape(settings["lang"])}" dir="{escape(settings["direction"])}">\n'
             f"<figcaption>{' · '.join(filter(None, captions))}</figcaption>\n{content}\n</figure>"
@@ -364,7 +367,11 @@ class _Figure:
         style = f'style="--entity: {self._color(ent.label_)}"'
         return f'<li class="entity{inside}" {style}{focus}>{content}{label}{more}</li>'
 
-    def _voken(self, token: Token) -> str:
+    def _phrase(self, span: Span) -> str:
+        text = escape(span.text)
+        return f'<li><span class="word" title="{text}">{text}</span>{self._voken(span)}</li>'
+
+    def _voken(self, token: Token | Span) -> str:
         if token._.voken is None:
             return NO_IMAGE
         tile = self.thumbnails.tile(token._.voken)

@@ -77,7 +77,7 @@ def test_what_cannot_be_used_is_named(
     for model, message in (
         (tmp_path / "missing", "Can't find model"),
         (blank_path, "has no voken_retriever"),
-        (word_vokenizer_path, "no transformer has read the texts"),
+        (word_vokenizer_path, "that a transformer has read"),
     ):
         result = align(model, tmp_path / "out", "--steps", 1)
         assert result.exit_code == 1

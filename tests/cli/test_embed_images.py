@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import catalogue
@@ -11,6 +12,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from spacy_vokens.cli import app
+from spacy_vokens.cli._util import keep_freed_memory
 from spacy_vokens.identity import EncoderId
 from spacy_vokens.images.encoders import ImageEncoder, image_encoders
 from spacy_vokens.images.pool import ImagePool
@@ -158,3 +160,14 @@ def test_one_error_instead_of_a_pool(images: Path, tmp_path: Path) -> None:
         assert "Could not embed" in output
         assert error in output
     assert not (tmp_path / "pool").exists()
+
+
+def test_the_c_library_keeps_freed_memory() -> None:
+    """glibc's function says whether it takes the setting; other systems are left alone."""
+    is_glibc = platform.libc_ver()[0] == "glibc"
+    assert keep_freed_memory() is is_glibc
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert not keep_freed_memory()

@@ -19,6 +19,7 @@ from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.models.matching import matching_of
 from spacy_vokens.models.word_matching import SCENE_KEY_WIDTH
+from spacy_vokens.pipeline import search
 from spacy_vokens.pipeline.voken_retriever import VokenRetriever
 from tests.conftest import LANG
 from tests.fixtures import (
@@ -127,7 +128,7 @@ def test_the_scene_part_is_stored(aligned: Language, aligned_path: Path) -> None
     (query,) = retriever.queries([doc])
     assert query.shape == (6, 8 + SCENE_KEY_WIDTH)
     # One scene: all of its tokens have the same query, as long as the weight.
-    np.testing.assert_allclose(np.linalg.norm(query[:, 8:], axis=1), 0.3, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(query[:, 8:], axis=1), 1.0, atol=1e-5)
     np.testing.assert_allclose(query[:, 8:], query[:1, 8:].repeat(6, axis=0))
     (again,) = retriever_of(aligned_path).queries([doc])
     np.testing.assert_allclose(again, query, atol=1e-6)
@@ -139,8 +140,11 @@ def test_without_weight_a_word_has_its_own_image(aligned: Language, word_tagger_
     assert_same(list(aligned.pipe(TEXTS)), list(plain.pipe(TEXTS)))
 
 
-def test_with_weight_the_text_decides_about_a_word(aligned: Language) -> None:
+def test_with_weight_the_text_decides_about_a_word(
+    aligned: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Texts that differ in one word, which changes the images of the others."""
+    monkeypatch.setattr(search, "MARGIN", np.inf)
     retriever = retriever_of(aligned)
     for retriever.scene_weight, differs in ((0.0, False), (20.0, True)):
         found = [vokens(aligned(f"we see the big {kind} .")) for kind in KINDS]
@@ -150,10 +154,13 @@ def test_with_weight_the_text_decides_about_a_word(aligned: Language) -> None:
             assert [kind_of(of_text[3]) for of_text in found] == list(KINDS)
 
 
-def test_vokens_are_those_of_the_queries_and_keys(aligned: Language) -> None:
-    """Computed here without a search."""
+def test_vokens_are_those_of_the_queries_and_keys(
+    aligned: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Computed here without a search, with a scene that counts for all images."""
+    monkeypatch.setattr(search, "MARGIN", np.inf)
     retriever = retriever_of(aligned)
-    retriever.scene_weight, retriever.top_k = 1.0, 2
+    retriever.top_k = 2
     for text in TEXTS:
         doc = aligned(text)
         (query,) = retriever.queries([doc])
@@ -165,6 +172,15 @@ def test_vokens_are_those_of_the_queries_and_keys(aligned: Language) -> None:
             assert token._.voken == retriever.index.ids[of_token.argmax()]
             best = np.sort(of_token)[:-3:-1].tolist()
             assert [s for _, s in token._.vokens] == pytest.approx(best, abs=1e-4)
+
+
+def test_the_scene_does_not_replace_the_word(aligned: Language, word_tagger_path: Path) -> None:
+    """As the images of one kind fit its word much better than others, it gets one of them."""
+    plain = spacy.load(word_tagger_path)
+    retriever_of(aligned).scene_weight = 20.0
+    for text in ("we see the big cat .", "a dog in paris", "the red fish"):
+        kinds = [kind_of(token._.voken) for token in aligned(text) if token.text in KINDS]
+        assert kinds == [kind_of(token._.voken) for token in plain(text) if token.text in KINDS]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 128])
@@ -402,7 +418,7 @@ def test_no_retriever(run: Align, make_tagger: Callable[..., Language], tmp_path
 
 
 def test_no_transformer(run: Align, word_vokenizer_path: Path) -> None:
-    with pytest.raises(ValueError, match="no transformer has read the texts"):
+    with pytest.raises(ValueError, match="no text about .* that a transformer has read"):
         run(model=word_vokenizer_path)
 
 
@@ -410,7 +426,7 @@ def test_the_retriever_before_the_transformer(
     run: Align, word_vokenizer_path: Path, make_tagger: Callable[..., Language], tmp_path: Path
 ) -> None:
     make_tagger("NoFusion", into=spacy.load(word_vokenizer_path)).to_disk(tmp_path / "wrong")
-    with pytest.raises(ValueError, match=f"comes before {NAME} in the pipeline"):
+    with pytest.raises(ValueError, match=f"'transformer' before {NAME} in the pipeline"):
         run(model=tmp_path / "wrong")
     assert not (tmp_path / "out").exists()
 
@@ -433,7 +449,7 @@ def test_a_corpus_without_images_of_the_pool(run: Align, tmp_path: Path) -> None
     nlp = spacy.blank(LANG)
     path = tmp_path / "none.spacy"
     save_docs([nlp("a cat"), nlp("a dog")], path)
-    with pytest.raises(ValueError, match="no text names an image of pool"):
+    with pytest.raises(ValueError, match="no text about an image of pool"):
         run(pairs=path)
 
 

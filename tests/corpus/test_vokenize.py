@@ -12,7 +12,7 @@ from spacy_vokens.corpus.docbin import load_docs, save_docs
 from spacy_vokens.corpus.vokenize import vokenize
 from spacy_vokens.files import VokensError
 from spacy_vokens.index import VokenIndex
-from spacy_vokens.pipeline.voken_retriever import VokenRetriever
+from spacy_vokens.pipeline.search import ContextSearch
 from spacy_vokens.scoring.ner import bio_tags
 from tests.conftest import LANG
 
@@ -90,7 +90,7 @@ def test_a_second_run_leaves_the_tower_alone(vokenizer_path, tagged_corpus, tmp_
     def refuse(*_):
         raise AssertionError("the text encoder ran")
 
-    monkeypatch.setattr(VokenRetriever, "queries", refuse)
+    monkeypatch.setattr(ContextSearch, "_queries", refuse)
     vokenize(vokenizer_path, first, second)
     assert vokens_of(first) == vokens_of(second)
     with pytest.raises(AssertionError, match="the text encoder ran"):

@@ -623,12 +623,12 @@ def test_scene_part_is_added_and_replaced() -> None:
     matching = matching_of(model)
     assert isinstance(matching, WordMatching)
     matching.build(model, {"text_width": WIDTH, "image_width": 5})
-    assert not matching.has_scene_part(model)
+    assert matching.scene_width(model) is None
     assert matching.keys(model, np.ones((2, 5))).shape == (2, 8)
     n_layers = len(model.layers)
     for width in (12, 7):
         matching.add_scene_part(model, width, 5)
-        assert matching.has_scene_part(model)
+        assert matching.scene_width(model) == width
         assert len(model.layers) == n_layers + 2
         assert model.get_ref("scene_tower") in model.layers
         assert apply_tower(model.get_ref("scene_tower"), np.ones((1, width))).shape[1] == 64

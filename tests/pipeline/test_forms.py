@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -166,11 +165,3 @@ def test_strings_of_another_vocabulary(vocab: Vocab) -> None:
     assert_rows_of(table.look_up(hashes(vocab, WORDS[:4]), neither), WORDS[:4], vocab)
     with pytest.raises(KeyError):
         table.look_up(hashes(vocab, WORDS[4:5]), neither)
-
-
-def test_a_copy_has_no_rows_of_its_component(vocab: Vocab) -> None:
-    table = FormTable(compute)
-    table.look_up(hashes(vocab, WORDS), vocab)
-    copy = pickle.loads(pickle.dumps(table))
-    with pytest.raises(RuntimeError, match="belongs to no component"):
-        copy.look_up(hashes(vocab, WORDS), vocab)

@@ -21,6 +21,7 @@ from spacy.vocab import Vocab
 from spacy_vokens.attributes import get_token_values
 from spacy_vokens.corpus.docbin import save_docs
 from spacy_vokens.images.pool import ImagePool, PoolContent
+from spacy_vokens.pipeline.search import ContextSearch
 from spacy_vokens.pipeline.voken_retriever import Retrieved, VokenRetriever
 from tests.conftest import CONFIGS, IMAGES, LANG, LEARN_RATE
 from tests.fixtures import caption, captions, transformer_config
@@ -187,9 +188,11 @@ def test_vokenized_documents_are_left_alone(
     retriever.threshold = 2.0
     doc = retriever(vokenizer.make_doc("a cat !"))
     asked: list[int] = []
-    queries = retriever.queries
+    compute = ContextSearch._queries
     monkeypatch.setattr(
-        type(retriever), "queries", lambda self, docs: asked.append(len(docs)) or queries(docs)
+        ContextSearch,
+        "_queries",
+        lambda self, docs, settings: asked.append(len(docs)) or compute(self, docs, settings),
     )
     retriever(doc)
     assert asked == []
@@ -441,6 +444,26 @@ def test_pairs_without_their_image(
     assert "ignored 2 of 8 training pairs" in caplog.text
     assert nlp.update(examples, sgd=optimizer)["voken_retriever"] > 0
     assert nlp.update(examples[-2:], sgd=optimizer)["voken_retriever"] == 0
+
+
+@pytest.mark.parametrize("config", ["retriever_config", "word_retriever_config"])
+def test_without_examples_it_learns_nothing_and_says_so(
+    config: str,
+    pool: ImagePool,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nlp = spacy.blank(LANG)
+    retriever = nlp.add_pipe("voken_retriever", config=request.getfixturevalue(config))
+    nlp.config["initialize"]["components"]["voken_retriever"] = {"pool": str(pool.path)}
+    optimizer = nlp.initialize()
+    assert "It cannot be trained, and finds no images" in caplog.text
+    with pytest.raises(ValueError, match="no training example names an image"):
+        nlp.update(captions(nlp), sgd=optimizer)
+    assert not set(retriever.to_files()) & set(retriever.OPTIONAL_FILES)
+    optimizer = nlp.initialize(lambda: captions(nlp))
+    assert nlp.update(captions(nlp), sgd=optimizer)["voken_retriever"] > 0
+    assert set(retriever.to_files()) == set(retriever.OPTIONAL_FILES)
 
 
 def test_pool_of_another_encoder_is_refused(

@@ -23,6 +23,7 @@ from thinc.api import Config
 from spacy_vokens.attributes import find_index, get_token_values
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.models.matching import matching_of
+from spacy_vokens.pipeline.search import SearchSettings
 from spacy_vokens.pipeline.voken_retriever import VokenRetriever
 from tests.conftest import IMAGES, LANG
 from tests.fixtures import KIND_IMAGES, KINDS, caption, save_bert
@@ -230,15 +231,14 @@ def test_a_new_pool_while_another_thread_asks(
     retriever: VokenRetriever, make_kind_pool: Callable[..., ImagePool]
 ) -> None:
     """What a thread found in the old index must not be remembered for the new one."""
-    old = retriever.index
     docs = [Doc(retriever.vocab, words=["cat", "dog"])]
-    retriever.set_pool(make_kind_pool({"cat-1": ("a dog",), "dog-1": ("a cat",)}))
-    new = retriever.index
     # A thread that began before the pool was set.
-    before = retriever._search_words(old, 1, docs)
-    after = retriever._search_words(new, 1, docs)
-    assert before[0][:, 0].tolist() != after[0][:, 0].tolist()
-    assert after[0][:, 0].tolist() == vokens(retriever(docs[0]))
+    old, settings = retriever._search, SearchSettings(0.0, None)
+    retriever.set_pool(make_kind_pool({"cat-1": ("a dog",), "dog-1": ("a cat",)}))
+    before, _ = old.find(docs, 1, settings)
+    after, _ = retriever._search.find(docs, 1, settings)
+    assert before[:, 0].tolist() != after[:, 0].tolist()
+    assert after[:, 0].tolist() == vokens(retriever(docs[0]))
 
 
 # Settings, as for the other model

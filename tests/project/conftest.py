@@ -22,7 +22,7 @@ PROJECT_FILES = (
     "assets/wheel.py",
     "assets/meta",
 )
-TIMEOUT_S = 1800
+TIMEOUT_S = 7200
 
 
 @pytest.fixture(scope="session")

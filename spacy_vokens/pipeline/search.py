@@ -1,0 +1,451 @@
+"""How a retriever asks its index: by words in context, or by the forms of words and their scene."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.attrs import ORTH
+from spacy.lexeme import Lexeme
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Model
+
+from ..files import VokensError
+from ..index import VokenIndex
+from ..models.matching import apply_tower, matching_of
+from ..models.scenes import read_scenes
+from ..models.word_matching import SCENE_KEY_WIDTH, WordMatching
+from .forms import Compute, FormTable
+from .util import batches_by_length
+from .words import LostWords
+
+# Rows of images in an index.
+Rows = NDArray[np.integer]
+
+# How many images that fit a word best are its candidates, among which texts and scenes choose.
+CANDIDATES = 64
+# How much worse than the best image for a word another may be for the scene to prefer it.
+MARGIN = 0.05
+# Words whose candidates' scenes are compared at once.
+SCENES_AT_ONCE = 1024
+# Images whose texts' stems are remembered.
+MAX_IMAGES = 1 << 15
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What a search depends on beside the model and the index.
+
+    Models of words in context know neither of the two.
+
+    Attributes:
+        scene_weight: How much the scene counts beside the word.
+        min_visualness: A word whose visualness is below this has no image; None keeps all.
+    """
+
+    scene_weight: float
+    min_visualness: float | None
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Phrases of documents.
+
+    Attributes:
+        docs: The documents, with at least one token among them.
+        bounds: First token of each phrase and the one after its last, (n_phrases, 2), counted
+            through all documents.
+        is_counted: Whether a token may count, (n_tokens,).
+    """
+
+    docs: Sequence[Doc]
+    bounds: NDArray[np.integer]
+    is_counted: NDArray[np.bool_]
+
+
+class Search(ABC):
+    """A search for the words of documents.
+
+    It belongs to one state of a model and to one index, so that what it remembers stays true. A new
+    one is made if either of them changes.
+
+    Args:
+        model: The matching model, with its layers.
+        index: The index; None to compute queries only.
+    """
+
+    def __init__(self, model: Model, index: VokenIndex | None) -> None:
+        self._model = model
+        self._index = index
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        # A component that is copied makes a new one.
+        return object, ()
+
+    @property
+    def index(self) -> VokenIndex:
+        """The index that is searched."""
+        assert self._index is not None
+        return self._index
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Width of the queries."""
+
+    @abstractmethod
+    def _queries(self, docs: Sequence[Doc], settings: SearchSettings) -> list[NDArray[np.float32]]:
+        """Compute the queries of documents that all have tokens."""
+
+    def queries(self, docs: Sequence[Doc], settings: SearchSettings) -> list[NDArray[np.float32]]:
+        """Compute the query of each token.
+
+        Args:
+            docs: The documents.
+            settings: The settings. Words below `min_visualness` have queries too.
+
+        Returns:
+            An array (n_tokens, width) per document, with NaN for tokens without a query.
+        """
+        filled = [doc for doc in docs if len(doc)]
+        found = iter(self._queries(filled, settings) if filled else ())
+        return [next(found) if len(doc) else np.zeros((0, self.width), np.float32) for doc in docs]
+
+    def is_shown(self, docs: Sequence[Doc], settings: SearchSettings) -> NDArray[np.bool_]:
+        """Tell which tokens of all documents, (n_tokens,), have something to show."""
+        return np.ones(sum(map(len, docs)), bool)
+
+    def find(
+        self, docs: Sequence[Doc], k: int, settings: SearchSettings
+    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+        """Find the best images of the tokens of all documents.
+
+        Args:
+            docs: The documents.
+            k: How many images to find per token.
+            settings: The settings.
+
+        Returns:
+            Ids and relevance scores, (n_tokens, k) each, best first. The id is None if there is no
+            image.
+        """
+        return self.index.search(np.concatenate(self.queries(docs, settings)), k)
+
+    def find_phrases(
+        self, phrases: Phrases, k: int, settings: SearchSettings
+    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+        """Find the best images of phrases, by the mean of their words' queries.
+
+        Args:
+            phrases: The phrases. Words without a query or without anything to show do not count.
+            k: How many images to find per phrase.
+            settings: The settings.
+
+        Returns:
+            Ids and relevance scores, (n_phrases, k) each, best first. The id is None if there is no
+            image.
+        """
+        return self.index.search(self._phrase_queries(phrases, settings)[0], k)
+
+    def _phrase_queries(
+        self, phrases: Phrases, settings: SearchSettings
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Compute the queries of phrases, and tell which tokens count, (n_tokens,).
+
+        The word part of a query has unit length. It is NaN if no word of the phrase counts.
+        """
+        docs, bounds = phrases.docs, phrases.bounds
+        queries = np.concatenate(self.queries(docs, settings))
+        counts = ~np.isnan(queries).any(axis=1) & self.is_shown(docs, settings)
+        counts &= phrases.is_counted
+        queries[~counts] = 0
+        sums, n_words = (
+            np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
+            for values in (queries.astype(np.float64), counts.astype(np.int64))
+        )
+        starts, ends = bounds[:, 0], bounds[:, 1]
+        n_counted = (n_words[ends] - n_words[starts])[:, None]
+        means = (sums[ends] - sums[starts]) / np.maximum(n_counted, 1)
+        # The scene of each word has its weight already.
+        word_part = means[:, : self._model.get_dim("nO")]
+        word_part /= np.maximum(np.linalg.norm(word_part, axis=1, keepdims=True), 1e-12)
+        return np.where(n_counted, means, np.nan).astype(np.float32), counts
+
+
+class ContextSearch(Search):
+    """A search for words in context: the text encoder reads every document.
+
+    Args:
+        model: The matching model, with its layers.
+        index: The index; None to compute queries only.
+        lost_words: Is told of words that the text encoder has no vector for.
+    """
+
+    def __init__(self, model: Model, index: VokenIndex | None, lost_words: LostWords) -> None:
+        super().__init__(model, index)
+        self._lost_words = lost_words
+
+    @property
+    def width(self) -> int:
+        """Width of the queries."""
+        return self._model.get_dim("nO")
+
+    def _queries(self, docs: Sequence[Doc], settings: SearchSettings) -> list[NDArray[np.float32]]:
+        """Compute the query of each token, and report words that have none."""
+        queries = [np.zeros((0, 0), np.float32)] * len(docs)
+        for batch in batches_by_length(docs):
+            computed = self._model.predict([docs[i] for i in batch])
+            for i, query in zip(batch, computed, strict=True):
+                queries[i] = self._model.ops.to_numpy(query)
+        self._lost_words.check(docs, [np.flatnonzero(~np.isnan(q[:, 0])) for q in queries])
+        return queries
+
+
+class WordSearch(Search):
+    """A search for words whatever their context, among whose best images the scene chooses.
+
+    The images that fit a word best are its candidates. They are searched for once per form and
+    remembered. The relevance of a candidate is
+
+        r(w, v; s) = f_word(w) . g_word(v) + t(w, v) + scene_weight f_scene(s) . g_scene(v),
+
+    where t is 1 if a text of the image has the word, else 0. For the scene to choose among images
+    that show the word, and not to replace them, it counts for those whose first two terms are at
+    most `MARGIN` below the best. Others, and images beyond the candidates, get the lowest value
+    that a scene can give.
+
+    Args:
+        model: The matching model, with its layers.
+        index: The index; None to compute queries only.
+        words_of: Returns the words of a text about an image.
+        stem_of: Returns the stem of a word.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        index: VokenIndex | None,
+        words_of: Callable[[str], list[Lexeme]],
+        stem_of: Callable[[str], str],
+    ) -> None:
+        super().__init__(model, index)
+        matching = matching_of(model)
+        assert isinstance(matching, WordMatching)
+        self._matching = matching
+        self._words_of = words_of
+        self._forms: dict[Any, FormTable] = {}
+        self._has_texts = index is not None and any(record.texts for record in index.records)
+        self._stem_of = stem_of
+        self._stems_of_image = lru_cache(MAX_IMAGES)(self._read_stems)
+
+    @property
+    def width(self) -> int:
+        """Width of the queries: of the word part, and of the scene part if there is one."""
+        has_scene_part = self._matching.scene_width(self._model) is not None
+        return self._model.get_dim("nO") + SCENE_KEY_WIDTH * has_scene_part
+
+    def _queries(self, docs: Sequence[Doc], settings: SearchSettings) -> list[NDArray[np.float32]]:
+        """Compute the query of each token: the word, then the weighted scene."""
+        words, _ = self._look_up(docs)
+        joined = np.zeros((len(words), self.width), np.float32)
+        joined[:, : words.shape[1]] = words
+        scenes = self._scene_queries(docs, settings)
+        if scenes is not None:
+            queries, of_token = scenes
+            joined[:, words.shape[1] :] = queries[of_token]
+        return np.split(joined, np.cumsum([len(doc) for doc in docs])[:-1])
+
+    def is_shown(self, docs: Sequence[Doc], settings: SearchSettings) -> NDArray[np.bool_]:
+        """Tell which tokens of all documents, (n_tokens,), have something to show."""
+        if settings.min_visualness is None:
+            return super().is_shown(docs, settings)
+        _, visualness = self._look_up(docs)
+        return np.asarray(visualness >= settings.min_visualness)
+
+    def find(
+        self, docs: Sequence[Doc], k: int, settings: SearchSettings
+    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+        """Find the best images of the tokens of all documents."""
+        forms, vocab = _forms_of(docs)
+        scenes = self._scene_queries(docs, settings)
+        n = self._n_candidates(k, has_scenes=scenes is not None)
+        least = settings.min_visualness
+        table = self._table((n, least), partial(self._find_forms, n, least))
+        if scenes is None:
+            rows, scores = table.look_up(forms, vocab)
+        else:
+            # A word that is twice in a scene is searched for once.
+            queries, of_token = scenes
+            pairs = np.unique(forms, return_inverse=True)[1] * len(queries) + of_token
+            _, firsts, inverse = np.unique(pairs, return_index=True, return_inverse=True)
+            rows, scores = table.look_up(forms[firsts], vocab)
+            rows, scores = self._add_scenes(rows, scores, queries[of_token[firsts]])
+            rows, scores = rows[inverse], scores[inverse]
+        return self.index.ids_of(rows[:, :k]), scores[:, :k]
+
+    def find_phrases(
+        self, phrases: Phrases, k: int, settings: SearchSettings
+    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+        """Find the best images of phrases, by the mean of their words' queries."""
+        queries, counts = self._phrase_queries(phrases, settings)
+        width = self._model.get_dim("nO")
+        has_scenes = bool(queries[:, width:].any())
+        n = self._n_candidates(k, has_scenes=has_scenes)
+        rows: Rows
+        rows, scores = self.index.search_rows(queries[:, :width], n)
+        if self._has_texts:
+            texts = [token.text for doc in phrases.docs for token in doc]
+            words = [
+                [texts[i] for i in range(start, end) if counts[i]]
+                for start, end in phrases.bounds.tolist()
+            ]
+            rows, scores = _rank(rows, scores + self._named(rows, words))
+        if has_scenes:
+            rows, scores = self._add_scenes(rows, scores, np.nan_to_num(queries[:, width:]))
+        return self.index.ids_of(rows[:, :k]), scores[:, :k]
+
+    def _n_candidates(self, k: int, *, has_scenes: bool) -> int:
+        """Return how many images to find, so that the best `k` are among them."""
+        return max(k, CANDIDATES) if has_scenes or self._has_texts else k
+
+    def _add_scenes(
+        self, rows: Rows, scores: NDArray[np.float32], queries: NDArray[np.float32]
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """Add the relevance of scenes with queries (n, width) to that of words, and rank again."""
+        keys = self.index.keys[:, -queries.shape[1] :]
+        lowest = -np.linalg.norm(queries, axis=1, keepdims=True)
+        of_scenes = np.repeat(lowest, rows.shape[1], axis=1)
+        is_near = scores[:, :CANDIDATES] >= scores[:, :1] - MARGIN
+        for start in range(0, len(rows), SCENES_AT_ONCE):
+            part = slice(start, start + SCENES_AT_ONCE)
+            near = keys[rows[part, :CANDIDATES]]
+            # One by one, so that a score does not depend on the other words.
+            found = np.einsum("qw,qnw->qn", queries[part], near)
+            np.copyto(of_scenes[part, :CANDIDATES], found, where=is_near[part])
+        return _rank(rows, scores + of_scenes)
+
+    def _named(self, rows: Rows, words: list[list[str]]) -> NDArray[np.float32]:
+        """Return which share of words is in the texts of images.
+
+        Args:
+            rows: Images for each list of words, (n, k).
+            words: n lists of words.
+
+        Returns:
+            The shares, (n, k); 0 for a list without words.
+        """
+        named = np.zeros(rows.shape, np.float32)
+        for found, of_images, its_words in zip(named, rows.tolist(), words, strict=True):
+            stems = [self._stem_of(word.lower()) for word in its_words]
+            if stems:
+                counts = [
+                    sum(map(self._stems_of_image(row).__contains__, stems)) for row in of_images
+                ]
+                found[:] = np.array(counts) / len(stems)
+        return named
+
+    def _read_stems(self, row: int) -> frozenset[str]:
+        """Return the stems of all words in an image's texts."""
+        texts = self.index.records[row].texts if row >= 0 else ()
+        return frozenset(
+            self._stem_of(word.text) for text in texts for word in self._words_of(text)
+        )
+
+    def _look_up(self, docs: Sequence[Doc]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the word part of all tokens' queries, and their visualness."""
+        queries, visualness = self._table(None, self._form_queries).look_up(*_forms_of(docs))
+        return queries, visualness
+
+    def _scene_queries(
+        self, docs: Sequence[Doc], settings: SearchSettings
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+        """Return weighted queries of scenes, and each token's scene; None if they don't count.
+
+        The last query, 0, is that of tokens without a scene, -1.
+        """
+        width = self._matching.scene_width(self._model)
+        if width is None or not settings.scene_weight:
+            return None
+        scenes = read_scenes(docs)
+        if scenes is None:
+            return None
+        if scenes.vectors.shape[1] != width:
+            raise VokensError(
+                f"The scene part of the matching model is for a transformer of width {width}, but "
+                f"this one has width {scenes.vectors.shape[1]}. Run 'spacy vokens align' with this "
+                "transformer, or set scene_weight to 0."
+            )
+        queries = apply_tower(self._model.get_ref("scene_tower"), scenes.vectors)
+        blank = np.zeros((1, queries.shape[1]), np.float32)
+        return np.concatenate([settings.scene_weight * queries, blank]), scenes.of_token
+
+    def _table(self, key: Any, compute: Compute) -> FormTable:
+        """Return a table of forms. Without an index nothing is kept, as the model is trained."""
+        if self._index is None:
+            return FormTable(compute)
+        if (table := self._forms.get(key)) is None:
+            # Another thread may have been first.
+            table = self._forms.setdefault(key, FormTable(compute))
+        return table
+
+    def _form_queries(self, words: list[Lexeme]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self._matching.form_queries(self._model, words)
+
+    def _find_forms(
+        self, k: int, least: float | None, words: list[Lexeme]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Find the best `k` images of words; none for those with nothing to show."""
+        queries, visualness = self._form_queries(words)
+        if least is not None:
+            queries[visualness < least] = np.nan
+        rows: Rows
+        rows, scores = self.index.search_rows(queries, k)
+        if self._has_texts:
+            rows, scores = _rank(rows, scores + self._named(rows, [[word.text] for word in words]))
+        # They are remembered, so they should be small.
+        return rows.astype(np.int32), scores
+
+
+def search_of(
+    model: Model,
+    index: VokenIndex | None,
+    words_of: Callable[[str], list[Lexeme]],
+    stem_of: Callable[[str], str],
+    lost_words: LostWords,
+) -> Search:
+    """Return the search that a matching model is made for.
+
+    Args:
+        model: The matching model, with its layers.
+        index: The index; None to compute queries only.
+        words_of: Returns the words of a text about an image.
+        stem_of: Returns the stem of a word.
+        lost_words: Is told of words that a text encoder has no vector for.
+    """
+    if isinstance(matching_of(model), WordMatching):
+        return WordSearch(model, index, words_of, stem_of)
+    return ContextSearch(model, index, lost_words)
+
+
+def _forms_of(docs: Sequence[Doc]) -> tuple[NDArray[np.uint64], Vocab]:
+    """Return the forms of all tokens, and a vocabulary that has their strings."""
+    vocab = docs[0].vocab
+    for doc in docs[1:]:
+        if doc.vocab is not vocab:
+            for token in doc:
+                vocab.strings.add(token.text)
+    return np.concatenate([doc.to_array(ORTH) for doc in docs]), vocab
+
+
+def _rank(rows: Rows, scores: NDArray[np.float32]) -> tuple[Rows, NDArray[np.float32]]:
+    """Order candidates, (n, k), by new scores. Images beyond the candidates stay where they are."""
+    order = np.tile(np.arange(rows.shape[1]), (len(rows), 1))
+    # A stable sort, as of images with equal scores the first one is the best.
+    order[:, :CANDIDATES] = np.argsort(-scores[:, :CANDIDATES], axis=1, kind="stable")
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
