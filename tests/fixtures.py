@@ -282,7 +282,13 @@ def train_configs(
                 "vokenizer.cfg",
                 "pairs.spacy",
                 "vokenizer",
-                {LEARN_RATE: 0.01, "training.dropout": 0.0} | (vokenizer or {}),
+                {
+                    LEARN_RATE: 0.01,
+                    "training.dropout": 0.0,
+                    # The tagged sentences have words that the captions lack.
+                    "components.voken_retriever.min_images": 0,
+                }
+                | (vokenizer or {}),
             ),
             ("visual_ner.cfg", "ner.spacy", "tagger", {LEARN_RATE: 0.005} | (tagger or {})),
         ):
@@ -384,7 +390,9 @@ def word_retriever_config(text_encoder: str) -> dict:
             "width": 8,
             "words": {"@architectures": "spacy-vokens.PieceVectors.v1", "name": text_encoder},
             "loss": {"@voken_losses": "spacy-vokens.WordPositives.v1"},
-        }
+        },
+        # The texts that it is trained on have few words.
+        "min_images": 0,
     }
 
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from spacy.attrs import ORTH
 from spacy.lexeme import Lexeme
+from spacy.strings import get_string_id
 from spacy.tokens import Doc
 from spacy.util import get_lang_class
 from thinc.api import Model, Optimizer, set_dropout_rate
@@ -78,6 +79,8 @@ def build_word_matching_v1(
         _forward,
         layers=[words, loss_node],
         dims={"nO": width},
+        # Of the training texts: hashes of the stems, in order, and how many images have each.
+        params={"stems": None, "n_images": None},
         attrs={
             "hidden_width": hidden_width,
             "text_weight": text_weight,
@@ -262,6 +265,10 @@ class WordMatching(Matching):
             VokensError: If no word of the texts has a vector.
         """
         texts = self._texts = self._read(model, docs, rows)
+        n_images = texts.n_images()[texts.stems]
+        stems, firsts = np.unique(_hash_stems(texts.words), return_index=True)
+        for param, values in (("stems", stems), ("n_images", n_images[firsts])):
+            model.set_param(param, cast(Any, model.ops).asarray(values))
         vectors, has_vector = texts.vectors, texts.has_vector
         if not has_vector.any():
             raise VokensError(
@@ -279,9 +286,7 @@ class WordMatching(Matching):
         weight, bias = fit_visualness(
             np.concatenate([vectors[shows], stop_vectors]),
             np.concatenate([distances[shows], np.zeros(len(stop_vectors))]),
-            np.concatenate(
-                [texts.n_images()[texts.stems][shows], np.full(len(stop_vectors), STOP_WORD_WEIGHT)]
-            ),
+            np.concatenate([n_images[shows], np.full(len(stop_vectors), STOP_WORD_WEIGHT)]),
         )
         module = get_module(model.get_ref("visualness"))
         module.weight.copy_(torch.from_numpy(weight))
@@ -334,6 +339,23 @@ class WordMatching(Matching):
 
         return loss, backprop
 
+    def n_images(self, model: Model, words: list[Lexeme]) -> NDArray[np.int64]:
+        """Return how many training images have a text with each word, in any form.
+
+        Args:
+            model: The model.
+            words: The words.
+
+        Returns:
+            The numbers, (n_words,). Of a model that does not know them, the largest there is.
+        """
+        if not model.has_param("stems"):
+            return np.full(len(words), np.iinfo(np.int64).max)
+        stems, n_images = (model.ops.to_numpy(model.get_param(p)) for p in ("stems", "n_images"))
+        hashes = _hash_stems(words)
+        places = np.minimum(np.searchsorted(stems, hashes), len(stems) - 1)
+        return np.where(stems[places] == hashes, n_images[places], 0)
+
     def form_queries(
         self, model: Model, words: list[Lexeme]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -353,6 +375,14 @@ class WordMatching(Matching):
         queries = model.get_ref("text_tower").predict(vectors)
         visualness = model.get_ref("visualness").predict(vectors)
         return model.ops.to_numpy(queries), model.ops.to_numpy(visualness)[:, 0]
+
+
+def _hash_stems(words: list[Lexeme]) -> NDArray[np.uint64]:
+    """Return hashes of words' stems, (n_words,)."""
+    # Its stub lacks the vocabulary.
+    with_vocab: list[Any] = list(words)
+    hashes = [get_string_id(stemmer_of(word.vocab.lang)(word.text)) for word in with_vocab]
+    return np.array(hashes, np.uint64)
 
 
 def _stop_words(doc: Doc) -> list[Lexeme]:

@@ -47,10 +47,13 @@ class SearchSettings:
     Attributes:
         scene_weight: How much the scene counts beside the word.
         min_visualness: A word whose visualness is below this has no image; None keeps all.
+        min_images: A word that texts of fewer training images have has no image, unless a text of
+            the pool has it.
     """
 
     scene_weight: float
     min_visualness: float | None
+    min_images: int
 
 
 @dataclass(frozen=True)
@@ -215,8 +218,10 @@ class WordSearch(Search):
 
         r(w, v; s) = f_word(w) . g_word(v) + t(w, v) + scene_weight f_scene(s) . g_scene(v),
 
-    where t is 1 if a text of the image has the word, else 0. For the scene to choose among images
-    that show the word, and not to replace them, it counts for those whose first two terms are at
+    where t is 0.5 to 1 if a text of the image has the word, the more the fewer words the text has,
+    else 0: an image's name says more about it than a long caption. The scene must choose among
+    images that show the word, and not replace them. So it counts for images whose texts have the
+    word, if the best one by the first two terms is such an image, or else for those that are at
     most `MARGIN` below the best. Others, and images beyond the candidates, get the lowest value
     that a scene can give.
 
@@ -263,10 +268,9 @@ class WordSearch(Search):
 
     def is_shown(self, docs: Sequence[Doc], settings: SearchSettings) -> NDArray[np.bool_]:
         """Tell which tokens of all documents, (n_tokens,), have something to show."""
-        if settings.min_visualness is None:
-            return super().is_shown(docs, settings)
-        _, visualness = self._look_up(docs)
-        return np.asarray(visualness >= settings.min_visualness)
+        n = self._n_candidates(1, has_scenes=False)
+        rows, *_ = self._image_table(n, settings).look_up(*_forms_of(docs))
+        return np.asarray(rows[:, 0] >= 0)
 
     def find(
         self, docs: Sequence[Doc], k: int, settings: SearchSettings
@@ -275,17 +279,16 @@ class WordSearch(Search):
         forms, vocab = _forms_of(docs)
         scenes = self._scene_queries(docs, settings)
         n = self._n_candidates(k, has_scenes=scenes is not None)
-        least = settings.min_visualness
-        table = self._table((n, least), partial(self._find_forms, n, least))
+        table = self._image_table(n, settings)
         if scenes is None:
-            rows, scores = table.look_up(forms, vocab)
+            rows, scores, _ = table.look_up(forms, vocab)
         else:
             # A word that is twice in a scene is searched for once.
             queries, of_token = scenes
             pairs = np.unique(forms, return_inverse=True)[1] * len(queries) + of_token
             _, firsts, inverse = np.unique(pairs, return_index=True, return_inverse=True)
-            rows, scores = table.look_up(forms[firsts], vocab)
-            rows, scores = self._add_scenes(rows, scores, queries[of_token[firsts]])
+            rows, scores, is_near = table.look_up(forms[firsts], vocab)
+            rows, scores = self._add_scenes(rows, scores, is_near, queries[of_token[firsts]])
             rows, scores = rows[inverse], scores[inverse]
         return self.index.ids_of(rows[:, :k]), scores[:, :k]
 
@@ -299,15 +302,18 @@ class WordSearch(Search):
         n = self._n_candidates(k, has_scenes=has_scenes)
         rows: Rows
         rows, scores = self.index.search_rows(queries[:, :width], n)
+        named = np.zeros_like(scores)
         if self._has_texts:
             texts = [token.text for doc in phrases.docs for token in doc]
             words = [
                 [texts[i] for i in range(start, end) if counts[i]]
                 for start, end in phrases.bounds.tolist()
             ]
-            rows, scores = _rank(rows, scores + self._named(rows, words))
+            named = self._named(rows, words)
+        rows, scores, is_near = _rank_words(rows, scores, named)
         if has_scenes:
-            rows, scores = self._add_scenes(rows, scores, np.nan_to_num(queries[:, width:]))
+            scene_part = np.nan_to_num(queries[:, width:])
+            rows, scores = self._add_scenes(rows, scores, is_near, scene_part)
         return self.index.ids_of(rows[:, :k]), scores[:, :k]
 
     def _n_candidates(self, k: int, *, has_scenes: bool) -> int:
@@ -315,52 +321,60 @@ class WordSearch(Search):
         return max(k, CANDIDATES) if has_scenes or self._has_texts else k
 
     def _add_scenes(
-        self, rows: Rows, scores: NDArray[np.float32], queries: NDArray[np.float32]
+        self,
+        rows: Rows,
+        scores: NDArray[np.float32],
+        is_near: NDArray[np.bool_],
+        queries: NDArray[np.float32],
     ) -> tuple[Rows, NDArray[np.float32]]:
         """Add the relevance of scenes with queries (n, width) to that of words, and rank again."""
         keys = self.index.keys[:, -queries.shape[1] :]
         lowest = -np.linalg.norm(queries, axis=1, keepdims=True)
         of_scenes = np.repeat(lowest, rows.shape[1], axis=1)
-        is_near = scores[:, :CANDIDATES] >= scores[:, :1] - MARGIN
         for start in range(0, len(rows), SCENES_AT_ONCE):
             part = slice(start, start + SCENES_AT_ONCE)
-            near = keys[rows[part, :CANDIDATES]]
+            candidates = keys[rows[part, :CANDIDATES]]
             # One by one, so that a score does not depend on the other words.
-            found = np.einsum("qw,qnw->qn", queries[part], near)
-            np.copyto(of_scenes[part, :CANDIDATES], found, where=is_near[part])
+            found = np.einsum("qw,qnw->qn", queries[part], candidates)
+            np.copyto(of_scenes[part, :CANDIDATES], found, where=is_near[part, :CANDIDATES])
         return _rank(rows, scores + of_scenes)
 
     def _named(self, rows: Rows, words: list[list[str]]) -> NDArray[np.float32]:
-        """Return which share of words is in the texts of images.
+        """Return how well the texts of images name words.
 
         Args:
             rows: Images for each list of words, (n, k).
             words: n lists of words.
 
         Returns:
-            The shares, (n, k); 0 for a list without words.
+            The mean over each list's words, (n, k), from 0 to 1; 0 for a list without words.
         """
         named = np.zeros(rows.shape, np.float32)
         for found, of_images, its_words in zip(named, rows.tolist(), words, strict=True):
-            stems = [self._stem_of(word.lower()) for word in its_words]
-            if stems:
-                counts = [
-                    sum(map(self._stems_of_image(row).__contains__, stems)) for row in of_images
-                ]
-                found[:] = np.array(counts) / len(stems)
+            stems = [self._stem_of(word) for word in its_words]
+            for place, row in enumerate(of_images if stems else ()):
+                stems_of_image = self._stems_of_image(row)
+                found[place] = sum(stems_of_image.get(stem, 0.0) for stem in stems) / len(stems)
         return named
 
-    def _read_stems(self, row: int) -> frozenset[str]:
-        """Return the stems of all words in an image's texts."""
-        texts = self.index.records[row].texts if row >= 0 else ()
-        return frozenset(
-            self._stem_of(word.text) for text in texts for word in self._words_of(text)
-        )
+    def _read_stems(self, row: int) -> dict[str, float]:
+        """Return the stems in an image's texts, each with how well the best of these names it."""
+        named: dict[str, float] = {}
+        for text in self.index.records[row].texts if row >= 0 else ():
+            stems = {self._stem_of(word.text) for word in self._words_of(text)}
+            for stem in stems:
+                named[stem] = max(named.get(stem, 0.0), 0.5 + 0.5 / len(stems))
+        return named
 
     def _look_up(self, docs: Sequence[Doc]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the word part of all tokens' queries, and their visualness."""
         queries, visualness = self._table(None, self._form_queries).look_up(*_forms_of(docs))
         return queries, visualness
+
+    def _image_table(self, n: int, settings: SearchSettings) -> FormTable:
+        """Return the table of the best `n` images of forms, whatever their scene."""
+        key = (n, settings.min_visualness, settings.min_images)
+        return self._table(key, partial(self._find_forms, n, settings))
 
     def _scene_queries(
         self, docs: Sequence[Doc], settings: SearchSettings
@@ -398,18 +412,22 @@ class WordSearch(Search):
         return self._matching.form_queries(self._model, words)
 
     def _find_forms(
-        self, k: int, least: float | None, words: list[Lexeme]
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        self, k: int, settings: SearchSettings, words: list[Lexeme]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]]:
         """Find the best `k` images of words; none for those with nothing to show."""
         queries, visualness = self._form_queries(words)
-        if least is not None:
-            queries[visualness < least] = np.nan
-        rows: Rows
-        rows, scores = self.index.search_rows(queries, k)
+        if settings.min_visualness is not None:
+            queries[visualness < settings.min_visualness] = np.nan
+        is_known = self._matching.n_images(self._model, words) >= settings.min_images
+        found, scores = self.index.search_rows(queries, k)
+        named = np.zeros_like(scores)
         if self._has_texts:
-            rows, scores = _rank(rows, scores + self._named(rows, [[word.text] for word in words]))
+            named = self._named(found, [[word.text] for word in words])
+            is_known |= named.any(axis=1)
+        rows, scores, is_near = _rank_words(found, scores, named)
+        rows[~is_known], scores[~is_known] = -1, -np.inf
         # They are remembered, so they should be small.
-        return rows.astype(np.int32), scores
+        return rows.astype(np.int32), scores, is_near
 
 
 def search_of(
@@ -443,9 +461,39 @@ def _forms_of(docs: Sequence[Doc]) -> tuple[NDArray[np.uint64], Vocab]:
     return np.concatenate([doc.to_array(ORTH) for doc in docs]), vocab
 
 
+def _rank_words(
+    rows: Rows, scores: NDArray[np.float32], named: NDArray[np.float32]
+) -> tuple[Rows, NDArray[np.float32], NDArray[np.bool_]]:
+    """Order candidates, (n, k), by word and texts, and tell which ones the scene may choose."""
+    by_name = named[:, :CANDIDATES]
+    best = np.argmax(scores[:, :CANDIDATES] + by_name, axis=1)[:, None]
+    name_of_best = np.take_along_axis(by_name, best, axis=1)
+    # The least that a text counts is half of the most.
+    is_near = np.zeros(rows.shape, bool)
+    is_near[:, :CANDIDATES] = np.where(
+        name_of_best > 0,
+        by_name >= name_of_best / 2,
+        scores[:, :CANDIDATES] >= scores[:, :1] - MARGIN,
+    )
+    scores = scores + np.where(np.arange(rows.shape[1]) < CANDIDATES, named, 0)
+    order = _order(scores)
+    is_near = np.take_along_axis(is_near, order, axis=1)
+    return (
+        np.take_along_axis(rows, order, axis=1),
+        np.take_along_axis(scores, order, axis=1),
+        is_near,
+    )
+
+
 def _rank(rows: Rows, scores: NDArray[np.float32]) -> tuple[Rows, NDArray[np.float32]]:
-    """Order candidates, (n, k), by new scores. Images beyond the candidates stay where they are."""
-    order = np.tile(np.arange(rows.shape[1]), (len(rows), 1))
+    """Order candidates, (n, k), by their scores."""
+    order = _order(scores)
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def _order(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the order of candidates, (n, k). Images beyond the candidates stay where they are."""
+    order = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
     # A stable sort, as of images with equal scores the first one is the best.
     order[:, :CANDIDATES] = np.argsort(-scores[:, :CANDIDATES], axis=1, kind="stable")
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return order

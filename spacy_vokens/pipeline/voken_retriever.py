@@ -71,6 +71,7 @@ name = "bert-base-cased"
         "top_k": 1,
         "threshold": None,
         "min_visualness": None,
+        "min_images": 1,
         "scene_weight": 1.0,
         "skip": ["is_space", "is_punct"],
         "overwrite": False,
@@ -86,6 +87,7 @@ def make_voken_retriever(
     top_k: int,
     threshold: float | None,
     min_visualness: float | None,
+    min_images: int,
     scene_weight: float,
     skip: list[str],
     overwrite: bool,
@@ -104,8 +106,11 @@ def make_voken_retriever(
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
             like any others. None takes what was fitted in training; `-inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
-        scene_weight: How much the scene counts beside the word, if the matching model has a scene
-            part and a transformer has read the text. 0 is for the word alone.
+        min_images: A word has no voken if texts of fewer training images have it, in any form, and
+            no text of the pool has it. 0 is for any word. Only for `WordMatching.v1`.
+        scene_weight: How much the scene counts among the images that show a word about equally
+            well, if the matching model has a scene part and a transformer has read the text. 0 is
+            for the word alone.
         skip: Token flags such as "is_punct". Tokens with one of them have no voken.
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
@@ -129,6 +134,7 @@ def make_voken_retriever(
         threshold=threshold,
         # A config's -inf is a string, because JSON has no such number.
         min_visualness=None if min_visualness is None else float(min_visualness),
+        min_images=min_images,
         scene_weight=scene_weight,
         skip=skip,
         overwrite=overwrite,
@@ -171,8 +177,11 @@ class VokenRetriever(FilePipe):
         min_visualness: A word whose visualness is below this has no voken, because its pictures are
             like any others. None takes what was fitted in training; `-inf` keeps all. Only for
             matching models that know it, such as `spacy-vokens.WordMatching.v1`.
-        scene_weight: How much the scene counts beside the word, if the matching model has a scene
-            part and a transformer has read the text. 0 is for the word alone.
+        min_images: A word has no voken if texts of fewer training images have it, in any form, and
+            no text of the pool has it. 0 is for any word. Only for `WordMatching.v1`.
+        scene_weight: How much the scene counts among the images that show a word about equally
+            well, if the matching model has a scene part and a transformer has read the text. 0 is
+            for the word alone.
         skip: Token flags such as "is_punct". Tokens with one of them have no voken.
         overwrite: Whether to retrieve again for documents that already have vokens from the same
             index.
@@ -199,6 +208,7 @@ class VokenRetriever(FilePipe):
         top_k: int = 1,
         threshold: float | None = None,
         min_visualness: float | None = None,
+        min_images: int = 0,
         scene_weight: float = 0.0,
         skip: Iterable[str] = (),
         overwrite: bool = False,
@@ -223,6 +233,7 @@ class VokenRetriever(FilePipe):
         self.top_k = top_k
         self.threshold = threshold
         self.min_visualness = min_visualness
+        self.min_images = min_images
         self.scene_weight = scene_weight
         self.overwrite = overwrite
         self.exclude_own = exclude_own
@@ -811,7 +822,7 @@ class VokenRetriever(FilePipe):
     def _settings(self) -> SearchSettings:
         fitted = self.cfg.get("min_visualness")
         least = fitted if self.min_visualness is None else self.min_visualness
-        return SearchSettings(self.scene_weight, least)
+        return SearchSettings(self.scene_weight, least, self.min_images)
 
     def _is_skipped(self, docs: list[Doc]) -> NDArray[np.bool_]:
         """Tell which tokens of all documents have one of the flags to skip."""

@@ -124,11 +124,90 @@ def test_an_image_whose_texts_have_the_word_comes_first(
     # Without English stems, "cat" and "cats" are two words.
     assert doc[0]._.voken == "fish-1"
     assert doc[0]._.voken_score == pytest.approx(
-        relevance[0, retriever.index.rows["fish-1"]] + 1, abs=1e-5
+        relevance[0, retriever.index.rows["fish-1"]] + 0.75, abs=1e-5
     )
     assert doc[1]._.voken.startswith("cat")
     assert doc[1]._.voken_score < 1.001
     assert doc[2]._.voken == "dog-2"
+
+
+def test_a_name_says_more_than_a_caption(
+    word_vokenizer: Language,
+    retriever: VokenRetriever,
+    make_kind_pool: Callable[..., ImagePool],
+) -> None:
+    """Of an image's texts, the shortest one with the word counts."""
+    retriever.model.attrs["text_weight"] = 0.01
+    texts = {
+        "fish-0": ("we see the big cat in paris",),
+        "fish-1": ("a cat", "we see the big cat in paris"),
+        "fish-2": ("we see the big dog in paris",),
+    }
+    retriever.set_pool(make_kind_pool(texts))
+    found = dict(retriever.search("cat", 15))
+    plain = word_relevance(retriever, ["cat"])[0]
+    for image, share in (("fish-0", 1 / 7), ("fish-1", 1 / 2), ("fish-2", None)):
+        named = 0.0 if share is None else 0.5 + share / 2
+        assert found[image] == pytest.approx(plain[retriever.index.rows[image]] + named, abs=1e-5)
+
+
+def test_a_scene_chooses_among_all_images_that_a_text_names(
+    scenes_path: Path, make_kind_pool: Callable[..., ImagePool]
+) -> None:
+    nlp = spacy.load(scenes_path)
+    retriever = nlp.get_pipe(NAME)
+    named = {"cat-1": ("a cat",), "dog-2": ("cat",), "fish-0": ("we see the big red cat",)}
+    retriever.set_pool(make_kind_pool(named))
+    retriever.scene_weight, retriever.top_k = 50.0, len(KIND_IMAGES)
+    doc = nlp(Doc(nlp.vocab, words=["the", "cat"]))
+    of_scene = retriever.queries([doc])[0][1, 8:] @ retriever.index.keys[:, 8:].T
+    rows = {image: retriever.index.rows[image] for image in named}
+    expected = sorted(named, key=lambda image: -of_scene[rows[image]])
+    assert [image for image, _ in doc[1]._.vokens[:3]] == expected
+    # Others come after them, in the order that the word gives them.
+    retriever.scene_weight = 0.0
+    plain = nlp(Doc(nlp.vocab, words=["the", "cat"]))
+    assert [i for i, _ in doc[1]._.vokens[3:]] == [
+        i for i, _ in plain[1]._.vokens if i not in named
+    ]
+
+
+@pytest.mark.parametrize(
+    ("min_images", "expected"), [(0, [True] * 4), (1, [True, True, False, True]), (5, [True] * 4)]
+)
+def test_a_word_of_no_text_has_no_voken(
+    make_word_vokenizer: Callable[..., Language],
+    make_kind_pool: Callable[..., ImagePool],
+    min_images: int,
+    expected: list[bool],
+) -> None:
+    """Each kind has five images, and "the" is in the texts of all fifteen."""
+    nlp = make_word_vokenizer(min_images=min_images)
+    retriever = nlp.get_pipe(NAME)
+    if min_images == 5:
+        # A word that a text of the pool has is known.
+        retriever.set_pool(make_kind_pool({"cat-1": ("anna",)}))
+    doc = nlp("Cat the anna dog")
+    assert [token._.voken is not None for token in doc] == expected
+    counts = matching_of(retriever.model).n_images(
+        retriever.model, [nlp.vocab[word] for word in ("cat", "CAT", "the", "anna", "we", "cow")]
+    )
+    assert counts.tolist() == [5, 5, 15, 0, 15, 0]
+    retriever.min_images = 6
+    assert [token._.voken is not None for token in nlp(nlp.make_doc("Cat the"))] == [False, True]
+    # Phrases are made of the words that are left.
+    assert retriever.search("cat the", 1) == retriever.search("the", 1)
+
+
+def test_what_the_training_texts_have_is_stored(
+    make_word_vokenizer: Callable[..., Language], tmp_path: Path
+) -> None:
+    nlp = make_word_vokenizer(min_images=1)
+    expected = [token._.voken for token in nlp("the big anna cat")]
+    assert expected[2] is None
+    nlp.to_disk(tmp_path)
+    for other in (spacy.load(tmp_path), pickle.loads(pickle.dumps(nlp))):
+        assert [token._.voken for token in other("the big anna cat")] == expected
 
 
 def test_stems_count_in_languages_that_have_them(
@@ -148,9 +227,9 @@ def test_phrases_are_named_in_part(
     retriever.set_pool(make_kind_pool(texts), use_texts=False)
     assert sorted(found) == sorted(KIND_IMAGES)
     assert max(found, key=lambda image: found[image]) == "fish-1"
-    # Two of three words, and one of three, beside what the words' vectors say.
-    assert 2 / 3 - 1 <= found["fish-1"] <= 2 / 3 + 1
-    assert found["fish-1"] - found["dog-2"] > 0
+    # Two of three words, by a text of two words, beside what the words' vectors say.
+    assert 0.5 - 1 <= found["fish-1"] <= 0.5 + 1
+    assert found["fish-1"] > found["dog-2"]
 
 
 def test_texts_that_do_not_count_are_not_stored(

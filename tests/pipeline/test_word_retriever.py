@@ -233,7 +233,7 @@ def test_a_new_pool_while_another_thread_asks(
     """What a thread found in the old index must not be remembered for the new one."""
     docs = [Doc(retriever.vocab, words=["cat", "dog"])]
     # A thread that began before the pool was set.
-    old, settings = retriever._search, SearchSettings(0.0, None)
+    old, settings = retriever._search, SearchSettings(0.0, None, 0)
     retriever.set_pool(make_kind_pool({"cat-1": ("a dog",), "dog-1": ("a cat",)}))
     before, _ = old.find(docs, 1, settings)
     after, _ = retriever._search.find(docs, 1, settings)

@@ -16,8 +16,8 @@ from tests.research.sample_runs import GRID, make_gold, make_run, write_runs
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr(significance, "DRAWS", 400)
-    monkeypatch.setattr(significance, "BLOCK", 200)
+    monkeypatch.setattr(significance, "DRAWS", 100)
+    monkeypatch.setattr(significance, "BLOCK", 50)
 
 
 @pytest.fixture
