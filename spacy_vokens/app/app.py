@@ -36,8 +36,6 @@ EXAMPLES = (
 N_FOUND = 24
 # Explaining a text tags it once per image that is tried.
 MAX_CHARACTERS = 2000
-# On the slider, the lowest score means that there is no threshold.
-NO_THRESHOLD = -1.0
 
 
 @st.cache_resource(show_spinner="Loading the pipeline …")
@@ -121,23 +119,27 @@ def main(model: str, weights: Path | None = None, code: Path | None = None) -> N
 def show_sidebar(pipeline: SharedPipeline) -> Settings:
     """Show the pipeline's name and the controls, and return the visitor's settings."""
     meta = pipeline.nlp.meta
-    default = None if pipeline.retriever is None else pipeline.retriever.threshold
+    retriever = pipeline.retriever
+    default = None if retriever is None else retriever.threshold
+    # What word, texts and scene can add up to. The lowest score means that there is no threshold.
+    scene = 0.0 if retriever is None else abs(retriever.scene_weight)
+    lowest, highest = -1.0 - scene, 2.0 + scene
     with st.sidebar:
         show_text(f"{meta['lang']}_{meta['name']} {meta['version']}")
         show_text(meta.get("description") or "")
         top_k = st.slider("Images per word (top k)", 1, 10, 5)
         threshold = st.slider(
             "Minimum relevance score",
-            NO_THRESHOLD,
-            1.0,
-            NO_THRESHOLD if default is None else min(1.0, max(NO_THRESHOLD, float(default))),
+            lowest,
+            highest,
+            lowest if default is None else min(highest, max(lowest, float(default))),
             0.05,
             help="A word has no image if its best image scores lower.",
         )
         show_upload(pipeline)
     return Settings(
         top_k,
-        None if threshold == NO_THRESHOLD else threshold,
+        None if threshold == lowest else threshold,
         st.session_state.get("uploaded"),
     )
 
