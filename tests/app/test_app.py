@@ -171,7 +171,28 @@ def test_a_page_of_texts(browser, model) -> None:
     assert page.locator("figure").count() == len(texts)
     tiles = page.locator(".words > li > .image.shown")
     assert tiles.count() == sum(token._.voken is not None for doc in docs for token in doc)
-    screenshot(page, "quickstart.png")
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / "quickstart.png", full_page=True)
+    page.close()
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="only for the picture in docs/concepts.md")
+def test_a_page_of_one_word_in_two_scenes(browser, model) -> None:
+    texts = [
+        "The bat sleeps upside down in the cave and hunts moths at night.",
+        "She swung the bat and hit the ball over the boundary.",
+    ]
+    nlp = spacy.load(model)
+    docs = []
+    for weight, title in ((0.0, "the word alone"), (1.0, "with the scene")):
+        nlp.get_pipe("voken_retriever").scene_weight = weight
+        for doc in nlp.pipe(texts):
+            doc.user_data["title"] = f"{title} (α = {weight:.0f})"
+            docs.append(doc)
+    page = browser.new_page(viewport={"width": 1100, "height": 800})
+    page.set_content(to_html(docs, page=True, options={"title": "One word in two scenes"}))
+    page.screenshot(path=Path(SCREENSHOTS) / "scene.png", full_page=True)
+    assert page.locator("figure").count() == 4
     page.close()
 
 
