@@ -32,8 +32,8 @@ Rows = NDArray[np.integer]
 CANDIDATES = 64
 # How much worse than the best image for a word another may be for the scene to prefer it.
 MARGIN = 0.05
-# Words whose candidates' scenes are compared at once.
-SCENES_AT_ONCE = 1024
+# Pairs of a scene and an image that are compared at once.
+PAIRS_AT_ONCE = 1 << 16
 # Images whose texts' stems are remembered.
 MAX_IMAGES = 1 << 15
 
@@ -331,12 +331,12 @@ class WordSearch(Search):
         keys = self.index.keys[:, -queries.shape[1] :]
         lowest = -np.linalg.norm(queries, axis=1, keepdims=True)
         of_scenes = np.repeat(lowest, rows.shape[1], axis=1)
-        for start in range(0, len(rows), SCENES_AT_ONCE):
-            part = slice(start, start + SCENES_AT_ONCE)
-            candidates = keys[rows[part, :CANDIDATES]]
+        # Usually few of the candidates.
+        word, place = np.nonzero(is_near)
+        for start in range(0, len(word), PAIRS_AT_ONCE):
+            w, p = word[start : start + PAIRS_AT_ONCE], place[start : start + PAIRS_AT_ONCE]
             # One by one, so that a score does not depend on the other words.
-            found = np.einsum("qw,qnw->qn", queries[part], candidates)
-            np.copyto(of_scenes[part, :CANDIDATES], found, where=is_near[part, :CANDIDATES])
+            of_scenes[w, p] = np.einsum("pw,pw->p", queries[w], keys[rows[w, p]])
         return _rank(rows, scores + of_scenes)
 
     def _named(self, rows: Rows, words: list[list[str]]) -> NDArray[np.float32]:
