@@ -172,7 +172,10 @@ def test_a_page_of_texts(browser, model) -> None:
     tiles = page.locator(".words > li > .image.shown")
     assert tiles.count() == sum(token._.voken is not None for doc in docs for token in doc)
     if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / "quickstart.png", full_page=True)
+        # The first three of them, as a page of ten is too long for the README.
+        box = page.locator("figure").nth(2).bounding_box()
+        clip = {"x": 0, "y": 0, "width": 1100, "height": box["y"] + box["height"] + 20}
+        page.screenshot(path=Path(SCREENSHOTS) / "quickstart.png", clip=clip, full_page=True)
     page.close()
 
 
@@ -203,7 +206,9 @@ def test_type_and_see_entities_and_images(page) -> None:
     assert words.all_inner_texts() == ["anna", "in", "paris", "!"]
     # Each grounded word has its image painted, and hovering shows the others.
     tiles = page.locator(".vokens .words > li > .image.shown")
-    assert tiles.count() == 3
+    if not SCREENSHOTS:
+        # Of the real pipeline, names have none.
+        assert tiles.count() == 3
     painted = tiles.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundImage)")
     assert all(value.startswith('url("data:image/webp') for value in painted)
     more = page.locator(".vokens .more").first
