@@ -42,7 +42,7 @@ MAX_IMAGES = 1 << 15
 class SearchSettings:
     """What a search depends on beside the model and the index.
 
-    Models of words in context know neither of the two.
+    Models of words in context know none of them.
 
     Attributes:
         scene_weight: How much the scene counts beside the word.
@@ -268,8 +268,7 @@ class WordSearch(Search):
 
     def is_shown(self, docs: Sequence[Doc], settings: SearchSettings) -> NDArray[np.bool_]:
         """Tell which tokens of all documents, (n_tokens,), have something to show."""
-        n = self._n_candidates(1, has_scenes=False)
-        rows, *_ = self._image_table(n, settings).look_up(*_forms_of(docs))
+        rows, *_ = self._image_table(1, settings).look_up(*_forms_of(docs))
         return np.asarray(rows[:, 0] >= 0)
 
     def find(
@@ -278,11 +277,10 @@ class WordSearch(Search):
         """Find the best images of the tokens of all documents."""
         forms, vocab = _forms_of(docs)
         scenes = self._scene_queries(docs, settings)
-        n = self._n_candidates(k, has_scenes=scenes is not None)
-        table = self._image_table(n, settings)
         if scenes is None:
-            rows, scores, _ = table.look_up(forms, vocab)
+            rows, scores, _ = self._image_table(k, settings).look_up(forms, vocab)
         else:
+            table = self._image_table(max(k, CANDIDATES), settings)
             # A word that is twice in a scene is searched for once.
             queries, of_token = scenes
             pairs = np.unique(forms, return_inverse=True)[1] * len(queries) + of_token
@@ -298,11 +296,9 @@ class WordSearch(Search):
         """Find the best images of phrases, by the mean of their words' queries."""
         queries, counts = self._phrase_queries(phrases, settings)
         width = self._model.get_dim("nO")
-        has_scenes = bool(queries[:, width:].any())
-        n = self._n_candidates(k, has_scenes=has_scenes)
         rows: Rows
-        rows, scores = self.index.search_rows(queries[:, :width], n)
-        named = np.zeros_like(scores)
+        rows, scores = self.index.search_rows(queries[:, :width], max(k, CANDIDATES))
+        named = None
         if self._has_texts:
             texts = [token.text for doc in phrases.docs for token in doc]
             words = [
@@ -311,14 +307,10 @@ class WordSearch(Search):
             ]
             named = self._named(rows, words)
         rows, scores, is_near = _rank_words(rows, scores, named)
-        if has_scenes:
-            scene_part = np.nan_to_num(queries[:, width:])
+        scene_part = np.nan_to_num(queries[:, width:])
+        if scene_part.any():
             rows, scores = self._add_scenes(rows, scores, is_near, scene_part)
         return self.index.ids_of(rows[:, :k]), scores[:, :k]
-
-    def _n_candidates(self, k: int, *, has_scenes: bool) -> int:
-        """Return how many images to find, so that the best `k` are among them."""
-        return max(k, CANDIDATES) if has_scenes or self._has_texts else k
 
     def _add_scenes(
         self,
@@ -347,10 +339,12 @@ class WordSearch(Search):
             words: n lists of words.
 
         Returns:
-            The mean over each list's words, (n, k), from 0 to 1; 0 for a list without words.
+            The mean over each list's words, (n, k), from 0 to 1; 0 for a list without words, and
+            for images beyond the candidates.
         """
         named = np.zeros(rows.shape, np.float32)
-        for found, of_images, its_words in zip(named, rows.tolist(), words, strict=True):
+        candidates = rows[:, :CANDIDATES].tolist()
+        for found, of_images, its_words in zip(named, candidates, words, strict=True):
             stems = [self._stem_of(word) for word in its_words]
             for place, row in enumerate(of_images if stems else ()):
                 stems_of_image = self._stems_of_image(row)
@@ -414,20 +408,24 @@ class WordSearch(Search):
     def _find_forms(
         self, k: int, settings: SearchSettings, words: list[Lexeme]
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]]:
-        """Find the best `k` images of words; none for those with nothing to show."""
+        """Find the best `k` images of words; none for those with nothing to show.
+
+        Which one is the best does not depend on `k`: with texts, all candidates are compared.
+        """
         queries, visualness = self._form_queries(words)
         if settings.min_visualness is not None:
             queries[visualness < settings.min_visualness] = np.nan
         is_known = self._matching.n_images(self._model, words) >= settings.min_images
-        found, scores = self.index.search_rows(queries, k)
-        named = np.zeros_like(scores)
+        n = max(k, CANDIDATES) if self._has_texts else k
+        found, scores = self.index.search_rows(queries, n)
+        named = None
         if self._has_texts:
             named = self._named(found, [[word.text] for word in words])
             is_known |= named.any(axis=1)
+        found[~is_known], scores[~is_known] = -1, -np.inf
         rows, scores, is_near = _rank_words(found, scores, named)
-        rows[~is_known], scores[~is_known] = -1, -np.inf
         # They are remembered, so they should be small.
-        return rows.astype(np.int32), scores, is_near
+        return rows[:, :k].astype(np.int32), scores[:, :k].copy(), is_near[:, :k].copy()
 
 
 def search_of(
@@ -462,20 +460,27 @@ def _forms_of(docs: Sequence[Doc]) -> tuple[NDArray[np.uint64], Vocab]:
 
 
 def _rank_words(
-    rows: Rows, scores: NDArray[np.float32], named: NDArray[np.float32]
+    rows: Rows, scores: NDArray[np.float32], named: NDArray[np.float32] | None
 ) -> tuple[Rows, NDArray[np.float32], NDArray[np.bool_]]:
-    """Order candidates, (n, k), by word and texts, and tell which ones the scene may choose."""
-    by_name = named[:, :CANDIDATES]
-    best = np.argmax(scores[:, :CANDIDATES] + by_name, axis=1)[:, None]
-    name_of_best = np.take_along_axis(by_name, best, axis=1)
-    # The least that a text counts is half of the most.
-    is_near = np.zeros(rows.shape, bool)
-    is_near[:, :CANDIDATES] = np.where(
-        name_of_best > 0,
-        by_name >= name_of_best / 2,
-        scores[:, :CANDIDATES] >= scores[:, :1] - MARGIN,
-    )
-    scores = scores + np.where(np.arange(rows.shape[1]) < CANDIDATES, named, 0)
+    """Order candidates, (n, k), by word and texts, and tell which ones the scene may choose.
+
+    Args:
+        rows: The images, ordered by the word part; -1 for none.
+        scores: The word part of their relevance.
+        named: How well their texts name the word; None if there are no texts.
+    """
+    is_near = (rows >= 0) & (scores >= scores[:, :1] - MARGIN)
+    if named is not None:
+        scores = scores + named
+        best = scores[:, :CANDIDATES].argmax(axis=1)[:, None]
+        name_of_best = np.take_along_axis(named, best, axis=1)
+        # The least that a text counts is half of the most.
+        has_name = (rows >= 0) & (named >= name_of_best / 2)
+        is_near = np.where(name_of_best > 0, has_name, is_near)
+    is_near[:, CANDIDATES:] = False
+    if named is None:
+        # They have their order already.
+        return rows, scores, is_near
     order = _order(scores)
     is_near = np.take_along_axis(is_near, order, axis=1)
     return (

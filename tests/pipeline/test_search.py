@@ -199,6 +199,25 @@ def test_a_word_of_no_text_has_no_voken(
     assert retriever.search("cat the", 1) == retriever.search("the", 1)
 
 
+def test_what_is_known_does_not_depend_on_how_many_are_asked_for(
+    make_word_vokenizer: Callable[..., Language],
+    make_kind_pool: Callable[..., ImagePool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A text of an image beyond the candidates does not count, whoever looks that far."""
+    monkeypatch.setattr(search, "CANDIDATES", 2)
+    nlp = make_word_vokenizer(min_images=1)
+    retriever = nlp.get_pipe(NAME)
+    retriever.model.attrs["text_weight"] = 0.0
+    order = np.argsort(-word_relevance(retriever, ["anna"])[0])
+    for place, expected in ((1, True), (5, False)):
+        named = retriever.index.ids[order[place]]
+        retriever.set_pool(make_kind_pool({named: ("anna",)}))
+        for retriever.top_k in (1, 2, 15):
+            voken = nlp(nlp.make_doc("anna"))[0]._.voken
+            assert voken == (named if expected else None)
+
+
 def test_what_the_training_texts_have_is_stored(
     make_word_vokenizer: Callable[..., Language], tmp_path: Path
 ) -> None:
