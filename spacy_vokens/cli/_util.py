@@ -32,10 +32,10 @@ CodeOption = Annotated[
         dir_okay=False,
     ),
 ]
+GpuOption = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for the CPU")]
 # Options of glibc's mallopt, from malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-GpuOption = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU id, or -1 for the CPU")]
 
 
 @contextmanager

@@ -250,8 +250,6 @@ class VokenRetriever(FilePipe):
         self._warned = False
         self._has_warned_about_pool = False
         self._has_warned_about_texts = False
-        # Whether keys are made of texts too.
-        self._uses_texts = matching_of(model).takes_texts
         self._own_images = OwnImages(name)
 
     @property
@@ -460,8 +458,7 @@ class VokenRetriever(FilePipe):
         if not self.cfg:
             raise VokensError(Errors.E109.format(name=self.name))
         pool.require_encoder(EncoderId.parse(self.cfg["encoder"]), self.cfg["image_width"])
-        self._uses_texts = use_texts and matching_of(self.model).takes_texts
-        self.index = self._make_index(pool)
+        self.index = self._make_index(pool, use_texts=use_texts)
 
     def queries(self, docs: list[Doc]) -> list[NDArray[np.float32]]:
         """Compute the query vector of every token.
@@ -775,11 +772,13 @@ class VokenRetriever(FilePipe):
     def _no_index(self) -> str:
         return f"{self.name} has no index of images: run 'spacy vokens index MODEL POOL OUTPUT'."
 
-    def _make_index(self, pool: ImagePool) -> VokenIndex:
-        """Index a pool under the keys of its images, and of their texts."""
-        texts = pool.texts if self._uses_texts else []
+    def _make_index(self, pool: ImagePool, *, use_texts: bool = True) -> VokenIndex:
+        """Index a pool under the keys of its images, and of their texts if the model takes them."""
+        takes_texts = matching_of(self.model).takes_texts
+        texts = pool.texts if takes_texts and use_texts else []
         keys = self._compute_keys(pool.features, texts)
-        return VokenIndex.from_pool(pool, keys, with_texts=self._uses_texts)
+        # Texts in the index of a model that takes them count in the search.
+        return VokenIndex.from_pool(pool, keys, with_texts=use_texts or not takes_texts)
 
     def _compute_keys(
         self, features: NDArray[np.floating], texts: Sequence[tuple[str, ...]] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,18 @@ def test_texts_that_do_not_count_are_not_stored(
     retriever.from_disk(tmp_path)
     assert retriever.search("cat", 3) == expected
     assert retriever.image("fish-1").texts == ()
+
+
+def test_the_papers_model_keeps_texts_that_do_not_count(
+    vokenizer: Language, make_pool: Callable[..., ImagePool]
+) -> None:
+    retriever = vokenizer.get_pipe(NAME)
+    pool = make_pool()
+    pool.records[0] = replace(pool.records[0], texts=("a small thing",))
+    before = retriever.index.keys
+    retriever.set_pool(pool)
+    assert retriever.image(pool.ids[0]).texts == ("a small thing",)
+    np.testing.assert_allclose(retriever.index.keys, before, atol=1e-6)
 
 
 @pytest.mark.parametrize(
