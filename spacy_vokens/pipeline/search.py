@@ -344,11 +344,12 @@ class WordSearch(Search):
         """
         named = np.zeros(rows.shape, np.float32)
         candidates = rows[:, :CANDIDATES].tolist()
+        stems_of = self._stems_of_image
         for found, of_images, its_words in zip(named, candidates, words, strict=True):
-            stems = [self._stem_of(word) for word in its_words]
-            for place, row in enumerate(of_images if stems else ()):
-                stems_of_image = self._stems_of_image(row)
-                found[place] = sum(stems_of_image.get(stem, 0.0) for stem in stems) / len(stems)
+            for stem in map(self._stem_of, its_words):
+                # An inner list, as this is most of the time that a new word takes.
+                values = [stems_of(row).get(stem, 0.0) for row in of_images]
+                found[: len(values)] += np.array(values, np.float32) / len(its_words)
         return named
 
     def _read_stems(self, row: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.attrs import IDS
+from spacy.attrs import IDS, IS_PUNCT, IS_SPACE, LOWER
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.lexeme import Lexeme
@@ -799,8 +799,9 @@ class VokenRetriever(FilePipe):
 
     def _words_of(self, text: str) -> list[Lexeme]:
         """Return the words of a text about an image, in lower case."""
-        tokens = self._tokenizer(text)
-        return [self.vocab[t.lower] for t in tokens if not t.is_punct and not t.is_space]
+        flags = self._tokenizer(text).to_array([LOWER, IS_PUNCT, IS_SPACE]).reshape(-1, 3)
+        is_word = (flags[:, 1:] == 0).all(axis=1)
+        return [self.vocab[lower] for lower in flags[is_word, 0].tolist()]
 
     def _warn_about_texts(self) -> None:
         if not self._has_warned_about_texts:
