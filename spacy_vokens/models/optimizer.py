@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
+import torch
 from spacy.language import Language
-from thinc.api import Optimizer
+from thinc.api import Optimizer, torch2xp, xp2torch
+from thinc.backends import get_array_ops
 from thinc.types import FloatsXd
+from torch.optim.adamw import adamw
 
 
 class GroupedAdam(Optimizer):
-    """Thinc's Adam, with groups of parameters that are told apart by name.
+    """AdamW by PyTorch's fused kernel, with groups of parameters that are told apart by name.
 
     Thinc calls it with a key (shim id, parameter name). PyTorch's parameter names look like
     `encoder.layer.0.output.dense.weight` in a transformer, and start with `fusion.`, `output.` or
-    `crf.` in the tagger.
+    `crf.` in the tagger. Thinc's own Adam goes over a parameter about ten times for each update,
+    which took a quarter of a small transformer's training on a CPU.
 
     Args:
         lr_scales: Factor on the learning rate, by prefix of the parameter's name; the first match
@@ -49,13 +53,37 @@ class GroupedAdam(Optimizer):
             if name.startswith(prefix):
                 lr_scale *= scale
                 break
-        decay = self.L2
-        if any(part in name for part in self.no_decay):
-            self.L2 = 0.0
-        try:
-            return super().__call__(key, weights, gradient, lr_scale=lr_scale)
-        finally:
-            self.L2 = decay
+        ops = get_array_ops(weights)
+        if self.grad_clip:
+            gradient = ops.clip_gradient(gradient, self.grad_clip)
+        for moments in (self.mom1, self.mom2):
+            if key not in moments:
+                moments[key] = ops.alloc(weights.shape)
+        # The kernel reads memory in its order and takes no strides.
+        updated, clipped, mom1, mom2 = (
+            xp2torch(ops.xp.ascontiguousarray(array))
+            for array in (weights, gradient, self.mom1[key], self.mom2[key])
+        )
+        adamw(
+            [updated],
+            [clipped],
+            [mom1],
+            [mom2],
+            max_exp_avg_sqs=[],
+            # The number of the updates before this one.
+            state_steps=[torch.full((), float(self.nr_update[key]), device=updated.device)],
+            fused=True,
+            amsgrad=False,
+            beta1=self.b1,
+            beta2=self.b2,
+            lr=self.learn_rate * lr_scale,
+            weight_decay=0.0 if any(part in name for part in self.no_decay) else self.L2,
+            eps=self.eps,
+            maximize=False,
+        )
+        self.nr_update[key] += 1
+        gradient.fill(0)
+        return cast(FloatsXd, torch2xp(updated)), gradient
 
 
 def grouped_adam(
