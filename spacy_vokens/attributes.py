@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+import numpy as np
 from spacy.attrs import IDX
 from spacy.tokens import Doc, Span, Token
 from spacy.vocab import Vocab
@@ -139,24 +140,30 @@ def get_token_values(doc: Doc, name: str) -> list[Any]:
     return [data.get(("._.", name, offset, None)) for offset in doc.to_array(IDX).tolist()]
 
 
-def set_token_values(doc: Doc, name: str, values: Sequence[Any]) -> None:
-    """Set a token attribute of all tokens.
+def set_token_values(
+    doc: Doc, name: str, values: Sequence[Any], tokens: np.ndarray | None = None
+) -> None:
+    """Set a token attribute, of all tokens or of some.
 
     Args:
         doc: The document.
         name: Name of the attribute, without the underscore.
         values: One value per token; None clears it.
+        tokens: The indices of the tokens that the values are for; all others are cleared. None for
+            all tokens.
     """
     data: dict[Any, Any] = doc.user_data
-    offsets = doc.to_array(IDX).tolist()
+    offsets = doc.to_array(IDX)
     if data:
-        for offset in offsets:
+        for offset in offsets.tolist():
             data.pop(("._.", name, offset, None), None)
+    if tokens is not None:
+        offsets = offsets[tokens]
     # None is the default, so it need not be stored.
     data.update(
         {
             ("._.", name, offset, None): value
-            for offset, value in zip(offsets, values, strict=True)
+            for offset, value in zip(offsets.tolist(), values, strict=True)
             if value is not None
         }
     )
@@ -167,14 +174,16 @@ def set_vokens(
     vokens: Sequence[str | None],
     scores: Sequence[float],
     ranked: Sequence[list[list[Any]] | None] | None = None,
+    phrases: Iterable[PhraseVoken] = (),
 ) -> None:
-    """Set the vokens of all tokens, in place of earlier ones.
+    """Set the vokens of all tokens and of phrases, in place of earlier ones.
 
     Args:
         doc: The document.
         vokens: The best image of each token, or None.
         scores: Their relevance scores.
         ranked: All images that were found for each token with their scores, or None.
+        phrases: Phrases that have an image of their own, which differs from those of their tokens.
     """
     data: dict[Any, Any] = doc.user_data
     if data:
@@ -188,17 +197,8 @@ def set_vokens(
     data.update({("._.", "voken_score", offset, None): score for offset, _, score in found})
     if ranked is not None:
         set_token_values(doc, "vokens", ranked)
-
-
-def set_phrase_vokens(doc: Doc, phrases: Iterable[PhraseVoken]) -> None:
-    """Set the images of phrases, which differ from those of their tokens.
-
-    Args:
-        doc: The document, without earlier images of phrases.
-        phrases: The phrases. Each token is in the document.
-    """
     for start, end, voken, score in phrases:
-        doc.user_data[_span_key(doc[start:end], "voken")] = [voken, score]
+        data[_span_key(doc[start:end], "voken")] = [voken, score]
 
 
 def get_phrases(doc: Doc) -> list[Span]:

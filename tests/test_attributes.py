@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import spacy
 from hypothesis import given
@@ -299,3 +300,10 @@ class TestFindIndex:
         gc.collect()
         assert find_index(doc) is None
         assert find_index(vokenizer("a cat")) is retriever.index
+
+
+def test_only_chosen_tokens_get_a_value() -> None:
+    doc = Doc(Vocab(), words=["\n", "a", "b", "\n"])
+    set_token_values(doc, "visual_gate", [0.1, 0.1, 0.1, 0.1])
+    set_token_values(doc, "visual_gate", [0.25, 0.5], np.array([1, 2]))
+    assert get_token_values(doc, "visual_gate") == [None, 0.25, 0.5, None]

@@ -290,7 +290,8 @@ def shrink_cli(
 ) -> None:
     """Save a pipeline with its transformers in half precision, at half their size on disk.
 
-    They are loaded in single precision again, so speed and memory do not change.
+    Their word embeddings take 8 bits per value. All are loaded in single precision again, so speed
+    and memory do not change.
     """
     from ..pipeline.serialize import shrink
 

@@ -139,12 +139,7 @@ def describe_images(
 
     Returns:
         The same images with texts, and a report.
-
-    Raises:
-        VokensError: If there is no such source.
-        ImportError: If a package is missing.
     """
-    check_sources(sources)
     readers = [reader for source, reader in READERS.items() if source in sources]
     described: list[ImageRecord] = []
     unreadable: list[str] = []

@@ -43,7 +43,6 @@ from .pool import (
     ImageRecord,
     PoolContent,
     Reject,
-    record_to_json,
 )
 from .scan import FoundImage, scan_images
 
@@ -341,7 +340,7 @@ def _embed_batch(
     # Last, since this file marks the batch as complete.
     with file_written_aside(work / f"{name}.json") as aside:
         batch = {
-            "records": [record_to_json(record) for record in records],
+            "records": [asdict(record) for record in records],
             "rejects": [asdict(reject) for reject in rejects],
         }
         srsly.write_json(aside, batch)

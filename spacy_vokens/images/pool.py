@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import numpy as np
 import srsly
@@ -377,18 +377,13 @@ _RECORD_FIELDS = {
 }
 
 
-def record_to_json(record: ImageRecord) -> dict[str, Any]:
-    """Return a record as values for JSON, without the field `texts` if it has none."""
-    values = asdict(record)
-    if not record.texts:
-        del values["texts"]
-    return values
-
-
 def records_to_bytes(records: Iterable[ImageRecord]) -> bytes:
-    """Return records as lines of JSON."""
-    lines = (srsly.json_dumps(record_to_json(record)) for record in records)
-    return b"".join(f"{line}\n".encode() for line in lines)
+    """Return records as lines of JSON, without the field `texts` if a record has none."""
+    values = (
+        {name: value for name, value in vars(record).items() if value or name != "texts"}
+        for record in records
+    )
+    return b"".join(f"{srsly.json_dumps(each)}\n".encode() for each in values)
 
 
 def records_from_bytes(data: bytes) -> list[ImageRecord]:

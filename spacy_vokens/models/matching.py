@@ -216,31 +216,20 @@ def matching_of(model: Model) -> Matching:
     return model.attrs["matching"]
 
 
-def set_towers(model: Model, **towers: nn.Module) -> None:
+def set_towers(model: Model, **towers: nn.Module | None) -> None:
     """Give a matching model its towers, in place of earlier ones.
 
     Args:
         model: The model.
-        **towers: The towers by the names of the model's refs.
+        **towers: The towers by the names of the model's refs; None for no such tower.
     """
-    drop_towers(model, *towers)
     for name, tower in towers.items():
-        layer = torch_layer(tower)
-        model.layers.append(layer)
-        model.set_ref(name, layer)
-
-
-def drop_towers(model: Model, *names: str) -> None:
-    """Take those of some towers from a matching model that it has.
-
-    Args:
-        model: The model.
-        *names: The names of the model's refs.
-    """
-    for name in names:
         if model.has_ref(name):
             model.layers.remove(model.get_ref(name))
-            model.set_ref(name, None)
+        layer = None if tower is None else torch_layer(tower)
+        if layer is not None:
+            model.layers.append(layer)
+        model.set_ref(name, layer)
 
 
 def standardize(tower: Model, features: NDArray) -> None:

@@ -31,7 +31,7 @@ from torch import nn
 
 from ..files import VokensError
 from ..stems import stemmer_of
-from .matching import Matching, apply_tower, as_floats, drop_towers, set_towers, standardize
+from .matching import Matching, apply_tower, as_floats, set_towers, standardize
 from .torch.losses import InfoNCE
 from .torch.towers import SkipTower, Visualness
 from .torch_layer import get_module, loss_and_gradients, torch_layer
@@ -124,12 +124,13 @@ class WordMatching(Matching):
             widths: The widths by name. With a `scene_width`, the model has a scene part.
         """
         hidden, width = model.attrs["hidden_width"], model.get_dim("nO")
-        drop_towers(model, "scene_tower", "scene_image_tower")
         set_towers(
             model,
             text_tower=SkipTower(widths["text_width"], hidden, width),
             image_tower=SkipTower(widths["image_width"], hidden, width),
             visualness=Visualness(widths["text_width"]),
+            scene_tower=None,
+            scene_image_tower=None,
         )
         if widths.get("scene_width"):
             self.add_scene_part(model, widths["scene_width"], widths["image_width"])
@@ -172,7 +173,7 @@ class WordMatching(Matching):
             by_texts = self._text_keys(model, texts, stemmer_of(lang))
             parts[0] += model.attrs["text_weight"] * by_texts
             parts[0] /= np.linalg.norm(parts[0], axis=1, keepdims=True)
-        if self.scene_width(model) is not None:
+        if model.has_ref("scene_tower"):
             parts.append(apply_tower(model.get_ref("scene_image_tower"), features))
         return np.hstack(parts)
 
@@ -184,7 +185,8 @@ class WordMatching(Matching):
         n_images = Counter(stem for of_image in stems for stem in of_image)
         n_texts = sum(map(bool, stems))
         words = list({word.text: word for of_image in texts for word in of_image}.values())
-        queries, _ = self.form_queries(model, words)
+        vectors = model.get_ref("words").predict(words)
+        queries = model.ops.to_numpy(model.get_ref("text_tower").predict(vectors))
         idf = [math.log(n_texts / n_images[stem_of(word.text)]) ** IDF_POWER for word in words]
         weighted = np.nan_to_num(queries) * np.array(idf, np.float32)[:, None]
         rows = {word.text: row for row, word in enumerate(words)}

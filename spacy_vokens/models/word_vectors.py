@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from spacy.lexeme import Lexeme
@@ -19,8 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from ..files import VokensError
 from .matching import as_floats
-
-MAX_INT8 = 127
+from .torch.eight_bits import to_eight_bits
 
 
 def build_piece_vectors_v1(name: str) -> Model[list[Lexeme], Floats2d]:
@@ -67,15 +66,12 @@ def _piece_init(model: Model, X: list[Lexeme] | None = None, Y: object = None) -
             "with the encoder (tokenizer.json), or choose another encoder."
         )
     weight = AutoModel.from_pretrained(name).get_input_embeddings().weight
-    vectors = weight.detach().float().cpu().numpy()
-    scales = np.abs(vectors).max(axis=1, keepdims=True) / MAX_INT8
-    scales[scales == 0] = 1.0
+    pieces, scales = (array.cpu().numpy() for array in to_eight_bits(weight.detach()))
     # Thinc changes no width of a model that has weights.
     for param in ("pieces", "scales"):
         model.set_param(param, None)
-    model.set_dim("nO", vectors.shape[1], force=True)
-    pieces: Any = model.ops.asarray(np.rint(vectors / scales).astype(np.int8))
-    model.set_param("pieces", pieces)
+    model.set_dim("nO", pieces.shape[1], force=True)
+    model.set_param("pieces", cast(Any, model.ops).asarray(pieces))
     model.set_param("scales", as_floats(model.ops, scales))
     model.attrs["tokenizer"] = tokenizer.backend_tokenizer.to_str()
     unknown = tokenizer.unk_token_id

@@ -329,7 +329,9 @@ class WordSearch(Search):
             w, p = word[start : start + PAIRS_AT_ONCE], place[start : start + PAIRS_AT_ONCE]
             # One by one, so that a score does not depend on the other words.
             of_scenes[w, p] = np.einsum("pw,pw->p", queries[w], keys[rows[w, p]])
-        return _rank(rows, scores + of_scenes)
+        scores = scores + of_scenes
+        order = _order(scores)
+        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
     def _named(self, rows: Rows, words: list[list[str]]) -> NDArray[np.float32]:
         """Return how well the texts of images name words.
@@ -429,27 +431,6 @@ class WordSearch(Search):
         return rows[:, :k].astype(np.int32), scores[:, :k].copy(), is_near[:, :k].copy()
 
 
-def search_of(
-    model: Model,
-    index: VokenIndex | None,
-    words_of: Callable[[str], list[Lexeme]],
-    stem_of: Callable[[str], str],
-    lost_words: LostWords,
-) -> Search:
-    """Return the search that a matching model is made for.
-
-    Args:
-        model: The matching model, with its layers.
-        index: The index; None to compute queries only.
-        words_of: Returns the words of a text about an image.
-        stem_of: Returns the stem of a word.
-        lost_words: Is told of words that a text encoder has no vector for.
-    """
-    if isinstance(matching_of(model), WordMatching):
-        return WordSearch(model, index, words_of, stem_of)
-    return ContextSearch(model, index, lost_words)
-
-
 def _forms_of(docs: Sequence[Doc]) -> tuple[NDArray[np.uint64], Vocab]:
     """Return the forms of all tokens, and a vocabulary that has their strings."""
     vocab = docs[0].vocab
@@ -489,12 +470,6 @@ def _rank_words(
         np.take_along_axis(scores, order, axis=1),
         is_near,
     )
-
-
-def _rank(rows: Rows, scores: NDArray[np.float32]) -> tuple[Rows, NDArray[np.float32]]:
-    """Order candidates, (n, k), by their scores."""
-    order = _order(scores)
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def _order(scores: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from spacy.vocab import Vocab
 from spacy_transformers.layers.listener import TransformerListener
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..attributes import clear_values, get_token_values
+from ..attributes import clear_values, get_token_values, set_token_values
 from ..files import VokensError
 from ..images.pool import ImagePool
 from ..models.crf import crf_loss, find_entities, span_probabilities
@@ -31,7 +31,7 @@ from .scorer import score_ner
 from .serialize import FilePipe
 from .util import batches_by_length
 from .voken_retriever import VokenRetriever
-from .words import LostWords, set_word_values, spans_of_tokens, tags_of_words
+from .words import LostWords, spans_of_tokens, tags_of_words
 
 logger = logging.getLogger(__name__)
 
@@ -186,8 +186,6 @@ class VisualNer(FilePipe):
         self.set_attention = set_attention
         self.temperature = temperature
         self.scorer = scorer
-        # From BILUO tags to rows of the emissions; made with the head.
-        self._tag_ids: dict[str | None, int] = {}
         self._lost_words = LostWords(name)
         self._has_warned_about_vokens = False
         self._has_warned_about_temperature = False
@@ -379,8 +377,9 @@ class VisualNer(FilePipe):
         if not filled:
             return 0.0, gradients
         gold = [example.get_aligned_ner() for example in examples]
+        tag_ids = _map_tags(self.labels)
         try:
-            tags = [[self._tag_ids[tag] for tag in gold[row]] for row in filled]
+            tags = [[tag_ids[tag] for tag in gold[row]] for row in filled]
         except KeyError as error:
             raise VokensError(
                 f"{self.name} does not know the entity tag {error}: its labels are "
@@ -454,10 +453,10 @@ class VisualNer(FilePipe):
                 if (confidence := confidences.get(ent.start)) is not None:
                     ent._.visual_confidence = confidence
             if tagged.gates is not None:
-                set_word_values(doc, "visual_gate", tagged.words, tagged.gates.tolist())
+                set_token_values(doc, "visual_gate", tagged.gates.tolist(), tagged.words)
             if tagged.attention is not None:
                 images = _rank_images(doc, tagged.words, tagged.attention)
-                set_word_values(doc, "visual_attention", tagged.words, images)
+                set_token_values(doc, "visual_attention", images, tagged.words)
 
     def spans_of(self, tagged: Tagged) -> list[SpanTuple]:
         """Return the entities of one document with their labels.
@@ -580,7 +579,6 @@ class VisualNer(FilePipe):
             return
         if len(labels) > MAX_LABELS:
             raise VokensError(f"cfg.json: {len(labels)} labels are more than {MAX_LABELS}.")
-        self._tag_ids = _map_tags(labels)
         build_head(self.model, self.cfg["width"], self.cfg["image_width"], len(labels))
 
     # Helpers

@@ -23,7 +23,7 @@ from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..attributes import PhraseVoken, register_index, set_phrase_vokens, set_vokens
+from ..attributes import PhraseVoken, register_index, set_vokens
 from ..files import VokensError
 from ..identity import EncoderId, describe_lookalike
 from ..images.pool import ImagePool
@@ -34,7 +34,7 @@ from ..models.word_matching import WordMatching
 from ..stems import stemmer_of
 from .phrases import PHRASES
 from .scorer import score_vokens
-from .search import Phrases, Search, SearchSettings, search_of
+from .search import ContextSearch, Phrases, Search, SearchSettings, WordSearch
 from .serialize import FilePipe
 from .util import OwnImages
 from .words import LostWords
@@ -263,8 +263,10 @@ class VokenRetriever(FilePipe):
         # What documents get as `voken_index`: without and with `exclude_own`.
         self._marks: tuple[str, ...] = ()
         # It remembers what was found in this index.
-        self._search = search_of(
-            self.model, index, self._words_of, stemmer_of(self.vocab.lang), self._lost_words
+        self._search: Search = (
+            WordSearch(self.model, index, self._words_of, stemmer_of(self.vocab.lang))
+            if isinstance(matching_of(self.model), WordMatching)
+            else ContextSearch(self.model, index, self._lost_words)
         )
         if index is not None:
             self._marks = str(index.mark), str(replace(index.mark, exclude_own=True))
@@ -608,10 +610,10 @@ class VokenRetriever(FilePipe):
         search = self._search
         lengths = [len(doc) for doc in docs]
         ids, scores = search.find(docs, self.top_k + self.exclude_own, self._settings)
-        ids, scores = self._select(ids, scores, np.repeat(_own_images(docs), lengths))
+        ids, scores = self._select(ids, scores, docs, np.repeat(np.arange(len(docs)), lengths))
         ids[self._is_skipped(docs)] = None
         bounds = np.cumsum(lengths)[:-1]
-        phrases = self._find_phrases(search, docs)
+        phrases = self._find_phrases(search, docs) if self.phrases else [[] for _ in docs]
         return list(map(Retrieved, np.split(ids, bounds), np.split(scores, bounds), phrases))
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Retrieved]) -> None:
@@ -629,8 +631,7 @@ class VokenRetriever(FilePipe):
                     [[i, s] for i, s in zip(*row, strict=True) if i is not None] or None
                     for row in zip(ids.tolist(), values.tolist(), strict=True)
                 ]
-            set_vokens(doc, ids[:, 0].tolist(), values[:, 0].tolist(), ranked)
-            set_phrase_vokens(doc, retrieved.phrases)
+            set_vokens(doc, ids[:, 0].tolist(), values[:, 0].tolist(), ranked, retrieved.phrases)
             doc._.voken_index = self._marks[self.exclude_own]
 
     def search(self, target: Doc | Span | str, k: int = 5) -> list[tuple[str, float]]:
@@ -731,15 +732,16 @@ class VokenRetriever(FilePipe):
         Raises:
             VokensError: If a file of the index cannot be used.
         """
+        index = self._index
         if not {Path(name).stem for name in VokenIndex.FILES} & set(exclude):
-            self.index = VokenIndex.from_files(files) if "meta.json" in files else None
+            index = VokenIndex.from_files(files) if "meta.json" in files else None
+        # Queries of the old towers must not be remembered, even if the index stays.
+        self.index = index
 
     def build_layers(self) -> None:
         """Make the towers, if the component is initialized."""
         if self.cfg:
             matching_of(self.model).build(self.model, self.cfg)
-        # Queries of the old towers must not be remembered.
-        self.index = self._index
 
     # Helpers
 
@@ -832,18 +834,26 @@ class VokenRetriever(FilePipe):
         return np.asarray(np.concatenate(flags).any(axis=1))
 
     def _select(
-        self, ids: NDArray[np.object_], scores: NDArray[np.float32], own: NDArray[np.object_]
+        self,
+        ids: NDArray[np.object_],
+        scores: NDArray[np.float32],
+        docs: Sequence[Doc],
+        of_rows: NDArray[np.integer],
     ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
         """Keep the best `top_k` of the images found, by the component's settings.
 
         Args:
             ids: Ids, (n, k), best first.
             scores: Their scores, (n, k).
-            own: The image of each row's own document, (n,).
+            docs: The documents.
+            of_rows: Which of them each row is of, (n,).
         """
         if self.exclude_own:
+            # None for documents that came without an image.
+            images = np.array([doc._.visual_image_id for doc in docs], dtype=object)
             # A stable sort moves a row's own image, if it is there, behind the others.
-            kept = np.argsort(ids == own[:, None], axis=1, kind="stable")[:, : self.top_k]
+            is_own = ids == images[of_rows][:, None]
+            kept = np.argsort(is_own, axis=1, kind="stable")[:, : self.top_k]
             ids = np.take_along_axis(ids, kept, axis=1)
             scores = np.take_along_axis(scores, kept, axis=1)
         if self.threshold is not None:
@@ -865,14 +875,9 @@ class VokenRetriever(FilePipe):
         phrases = Phrases(docs, bounds + offsets, ~self._is_skipped(docs))
         k = self.top_k + self.exclude_own
         ids, scores = search.find_phrases(phrases, k, self._settings)
-        ids, scores = self._select(ids, scores, _own_images(docs)[rows])
+        ids, scores = self._select(ids, scores, docs, rows)
         best = zip(spans, ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True)
         for (row, start, end), voken, score in best:
             if voken is not None:
                 found[row].append((start, end, voken, score))
         return found
-
-
-def _own_images(docs: Sequence[Doc]) -> NDArray[np.object_]:
-    """Return the image that each document came with, (n_docs,); None for those without."""
-    return np.array([doc._.visual_image_id for doc in docs], dtype=object)

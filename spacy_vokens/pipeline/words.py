@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc
-
-from ..attributes import set_token_values
 
 logger = logging.getLogger(__name__)
 
@@ -50,21 +47,6 @@ def tags_of_words(tags: Sequence[int], words: np.ndarray) -> list[int]:
     # A word with an inside tag that is the first word of its entity.
     is_late = (np.diff(entities, prepend=0) != 0) & (ids > 0) & (ids % 2 == 0)
     return (ids - is_late).tolist()
-
-
-def set_word_values(doc: Doc, name: str, words: np.ndarray, values: Sequence[Any]) -> None:
-    """Set a token attribute of the words; other tokens get None.
-
-    Args:
-        doc: The document.
-        name: Name of the attribute, without the underscore.
-        words: The token that each word is, (n_words,).
-        values: One value per word.
-    """
-    by_token: list[Any] = [None] * len(doc)
-    for token, value in zip(words.tolist(), values, strict=True):
-        by_token[token] = value
-    set_token_values(doc, name, by_token)
 
 
 class LostWords:

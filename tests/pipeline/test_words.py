@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spacy.tokens import Doc
-from spacy.vocab import Vocab
 
-from spacy_vokens.attributes import get_token_values
-from spacy_vokens.pipeline.words import set_word_values, spans_of_tokens, tags_of_words
+from spacy_vokens.pipeline.words import spans_of_tokens, tags_of_words
 
 
 @pytest.mark.parametrize(
@@ -23,7 +20,7 @@ from spacy_vokens.pipeline.words import set_word_values, spans_of_tokens, tags_o
         ([1], [], []),
     ],
 )
-def testtags_of_words(tags: list[int], words: list[int], expected: list[int]) -> None:
+def test_tags_of_words(tags: list[int], words: list[int], expected: list[int]) -> None:
     assert tags_of_words(tags, np.array(words, dtype=np.int64)) == expected
 
 
@@ -32,9 +29,3 @@ def test_spans_of_tokens() -> None:
     found = spans_of_tokens(np.array([[0, 1, 5], [1, 3, 6]]), np.array([1, 2, 4]))
     assert found.tolist() == [[1, 2, 5], [2, 5, 6]]
     assert spans_of_tokens(np.zeros((0, 3), dtype=np.int64), np.zeros(0, dtype=np.int64)).size == 0
-
-
-def test_only_words_get_a_value() -> None:
-    doc = Doc(Vocab(), words=["\n", "a", "b", "\n"])
-    set_word_values(doc, "visual_gate", np.array([1, 2]), [0.25, 0.5])
-    assert get_token_values(doc, "visual_gate") == [None, 0.25, 0.5, None]
