@@ -20,6 +20,7 @@ from .files import VokensError, array_from_bytes, array_to_bytes, check_fields
 from .identity import SHORT_HASH_DIGITS, EncoderId, IndexMark, PoolId
 from .images.decode import ImageError, open_image, read_image
 from .images.pool import ImagePool, ImageRecord, records_from_bytes, records_to_bytes
+from .names import ImageNames
 
 # How many queries are compared with the keys at once, and how many scores are computed at once, so
 # that the scores stay in the processor's cache until the best of each block was taken.
@@ -118,6 +119,7 @@ class VokenIndex:
         encoder: The encoder that made the pool's features.
         image_root: The folder that the records' paths are relative to, as seen from the folder in
             which the index was made.
+        names: How well the images' texts name words; None if the texts do not count.
 
     Raises:
         VokensError: If there are not as many keys as records, or a key is not a unit vector.
@@ -127,6 +129,7 @@ class VokenIndex:
         "keys.npy",
         "images.jsonl",
         "thumbnails.msgpack",
+        "names.npy",
         "meta.json",
     )
 
@@ -139,6 +142,7 @@ class VokenIndex:
         pool: PoolId,
         encoder: EncoderId,
         image_root: str,
+        names: ImageNames | None = None,
     ) -> None:
         if keys.ndim != 2 or len(keys) != len(records):
             raise VokensError(f"{len(records)} images need as many keys, found {keys.shape}.")
@@ -153,10 +157,16 @@ class VokenIndex:
         self.pool = pool
         self.encoder = encoder
         self.image_root = image_root
+        self.names = names
 
     @classmethod
     def from_pool(
-        cls, pool: ImagePool, keys: NDArray[np.floating], *, with_texts: bool = True
+        cls,
+        pool: ImagePool,
+        keys: NDArray[np.floating],
+        *,
+        with_texts: bool = True,
+        names: ImageNames | None = None,
     ) -> VokenIndex:
         """Index a pool's images.
 
@@ -164,6 +174,7 @@ class VokenIndex:
             pool: The pool.
             keys: (number of images, width), in the order of the pool.
             with_texts: Whether to keep the texts of the images.
+            names: How well the texts name words; None if they do not count.
 
         Returns:
             The index.
@@ -175,7 +186,15 @@ class VokenIndex:
         # Relative, so that a package does not disclose the folders of the machine that made it.
         root = os.path.relpath(pool.image_root)
         records = pool.records if with_texts else [replace(r, texts=()) for r in pool.records]
-        return cls(keys, records, thumbnails, pool=pool.id, encoder=pool.encoder, image_root=root)
+        return cls(
+            keys,
+            records,
+            thumbnails,
+            pool=pool.id,
+            encoder=pool.encoder,
+            image_root=root,
+            names=names,
+        )
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self.rows
@@ -382,18 +401,21 @@ class VokenIndex:
         return VokenImage.from_record(record, Path(self.image_root), thumbnail)
 
     def to_files(self) -> dict[str, bytes]:
-        """Return the content of each file in `FILES`, by name."""
+        """Return the content of each file in `FILES`, by name; names only if there are any."""
         meta = {
             "pool": str(self.pool),
             "encoder": str(self.encoder),
             "image_root": self.image_root,
         }
-        return {
+        files = {
             "keys.npy": array_to_bytes(self.keys),
             "images.jsonl": records_to_bytes(self.records),
             "thumbnails.msgpack": srsly.msgpack_dumps(self.thumbnails),
             "meta.json": json.dumps(meta, indent=1).encode(),
         }
+        if self.names is not None:
+            files["names.npy"] = self.names.to_bytes()
+        return files
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> VokenIndex:
@@ -425,13 +447,21 @@ class VokenIndex:
                 isinstance(thumbnail, bytes) for thumbnail in thumbnails.values()
             ):
                 raise VokensError("it must hold bytes by image id")
+            name = "names.npy"
+            names = ImageNames.from_bytes(files[name], len(keys)) if name in files else None
         # Deeply nested brackets raise a RecursionError.
         except (ValueError, RecursionError) as error:
             raise VokensError(
                 f"{name} cannot be used: {error}. Run 'spacy vokens index'."
             ) from error
         return cls(
-            keys, records, thumbnails, pool=pool, encoder=encoder, image_root=meta["image_root"]
+            keys,
+            records,
+            thumbnails,
+            pool=pool,
+            encoder=encoder,
+            image_root=meta["image_root"],
+            names=names,
         )
 
     def __getstate__(self) -> dict[str, Any]:

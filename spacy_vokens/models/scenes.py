@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,21 @@ class Scenes:
     of_token: NDArray[np.int64]
 
 
+def get_transformer_data(doc: Doc) -> TransformerData | None:
+    """Return what a component `transformer` has said about a document; None if none has read it.
+
+    `Doc._.trf_data` is an error in a process in which no such component has been made, for instance
+    after `spacy.load(..., exclude=["transformer"])`.
+
+    Args:
+        doc: The document.
+    """
+    # Its stub says that the keys are strings.
+    user_data: dict[Any, Any] = doc.user_data
+    data = user_data.get(("._.", "trf_data", None, None))
+    return data if isinstance(data, TransformerData) else None
+
+
 def read_scenes(docs: Sequence[Doc]) -> Scenes | None:
     """Read the scenes of documents that a component `transformer` has processed.
 
@@ -47,12 +63,12 @@ def read_scenes(docs: Sequence[Doc]) -> Scenes | None:
     """
     vectors, of_token, n_scenes = [], [], 0
     for doc in docs:
-        data = doc._.trf_data
+        data = get_transformer_data(doc)
         hidden = None
         # Otherwise, tokens were merged or split after they were read.
-        if isinstance(data, TransformerData) and len(data.align.lengths) == len(doc):
+        if data is not None and len(data.align.lengths) == len(doc):
             hidden = data.model_output.get("last_hidden_state")
-        if hidden is None or not len(hidden):
+        if data is None or hidden is None or not len(hidden):
             # Whatever the other documents are: none may change what its neighbors get.
             of_token.append(np.full(len(doc), -1))
             continue

@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from spacy.attrs import ORTH
 from spacy.lexeme import Lexeme
-from spacy.strings import get_string_id
 from spacy.tokens import Doc
 from spacy.util import get_lang_class
 from thinc.api import Model, Optimizer, set_dropout_rate
@@ -30,7 +29,7 @@ from thinc.types import Floats2d
 from torch import nn
 
 from ..files import VokensError
-from ..stems import stemmer_of
+from ..stems import hash_stems, stemmer_of
 from .matching import Matching, apply_tower, as_floats, set_towers, standardize
 from .torch.losses import InfoNCE
 from .torch.towers import SkipTower, Visualness
@@ -268,7 +267,8 @@ class WordMatching(Matching):
         """
         texts = self._texts = self._read(model, docs, rows)
         n_images = texts.n_images()[texts.stems]
-        stems, firsts = np.unique(_hash_stems(texts.words), return_index=True)
+        hashes = hash_stems((word.text for word in texts.words), stemmer_of(docs[0].lang_))
+        stems, firsts = np.unique(hashes, return_index=True)
         for param, values in (("stems", stems), ("n_images", n_images[firsts])):
             model.set_param(param, cast(Any, model.ops).asarray(values))
         vectors, has_vector = texts.vectors, texts.has_vector
@@ -341,20 +341,19 @@ class WordMatching(Matching):
 
         return loss, backprop
 
-    def n_images(self, model: Model, words: list[Lexeme]) -> NDArray[np.int64]:
+    def n_images(self, model: Model, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return how many training images have a text with each word, in any form.
 
         Args:
             model: The model.
-            words: The words.
+            hashes: Hashes of the words' stems, (n_words,).
 
         Returns:
             The numbers, (n_words,). Of a model that does not know them, the largest there is.
         """
         if not model.has_param("stems"):
-            return np.full(len(words), np.iinfo(np.int64).max)
+            return np.full(len(hashes), np.iinfo(np.int64).max)
         stems, n_images = (model.ops.to_numpy(model.get_param(p)) for p in ("stems", "n_images"))
-        hashes = _hash_stems(words)
         places = np.minimum(np.searchsorted(stems, hashes), len(stems) - 1)
         return np.where(stems[places] == hashes, n_images[places], 0)
 
@@ -377,14 +376,6 @@ class WordMatching(Matching):
         queries = model.get_ref("text_tower").predict(vectors)
         visualness = model.get_ref("visualness").predict(vectors)
         return model.ops.to_numpy(queries), model.ops.to_numpy(visualness)[:, 0]
-
-
-def _hash_stems(words: list[Lexeme]) -> NDArray[np.uint64]:
-    """Return hashes of words' stems, (n_words,)."""
-    # Its stub lacks the vocabulary.
-    with_vocab: list[Any] = list(words)
-    hashes = [get_string_id(stemmer_of(word.vocab.lang)(word.text)) for word in with_vocab]
-    return np.array(hashes, np.uint64)
 
 
 def _stop_words(doc: Doc) -> list[Lexeme]:

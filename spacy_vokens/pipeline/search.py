@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from ..index import VokenIndex
 from ..models.matching import apply_tower, matching_of
 from ..models.scenes import read_scenes
 from ..models.word_matching import SCENE_KEY_WIDTH, WordMatching
+from ..names import ImageNames
+from ..stems import hash_stems
 from .forms import Compute, FormTable
 from .util import batches_by_length
 from .words import LostWords
@@ -34,8 +36,6 @@ CANDIDATES = 64
 MARGIN = 0.05
 # Pairs of a scene and an image that are compared at once.
 PAIRS_AT_ONCE = 1 << 16
-# Images whose texts' stems are remembered.
-MAX_IMAGES = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -218,36 +218,28 @@ class WordSearch(Search):
 
         r(w, v; s) = f_word(w) . g_word(v) + t(w, v) + scene_weight f_scene(s) . g_scene(v),
 
-    where t is 0.5 to 1 if a text of the image has the word, the more the fewer words the text has,
-    else 0: an image's name says more about it than a long caption. The scene must choose among
-    images that show the word, and not replace them. So it counts for images whose texts have the
-    word, if the best one by the first two terms is such an image, or else for those that are at
-    most `MARGIN` below the best. Others, and images beyond the candidates, get the lowest value
-    that a scene can give.
+    where t is how well a text of the image names the word (see `ImageNames`), or 0. The scene must
+    choose among images that show the word, and not replace them. So it counts for images whose
+    texts have the word, if the best one by the first two terms is such an image, or else for those
+    that are at most `MARGIN` below the best. Others, and images beyond the candidates, get the
+    lowest value that a scene can give.
 
     Args:
         model: The matching model, with its layers.
         index: The index; None to compute queries only.
-        words_of: Returns the words of a text about an image.
         stem_of: Returns the stem of a word.
     """
 
     def __init__(
-        self,
-        model: Model,
-        index: VokenIndex | None,
-        words_of: Callable[[str], list[Lexeme]],
-        stem_of: Callable[[str], str],
+        self, model: Model, index: VokenIndex | None, stem_of: Callable[[str], str]
     ) -> None:
         super().__init__(model, index)
         matching = matching_of(model)
         assert isinstance(matching, WordMatching)
         self._matching = matching
-        self._words_of = words_of
         self._forms: dict[Any, FormTable] = {}
-        self._has_texts = index is not None and any(record.texts for record in index.records)
+        self._names = None if index is None else index.names
         self._stem_of = stem_of
-        self._stems_of_image = lru_cache(MAX_IMAGES)(self._read_stems)
 
     @property
     def width(self) -> int:
@@ -299,13 +291,17 @@ class WordSearch(Search):
         rows: Rows
         rows, scores = self.index.search_rows(queries[:, :width], max(k, CANDIDATES))
         named = None
-        if self._has_texts:
+        if self._names is not None:
             texts = [token.text for doc in phrases.docs for token in doc]
             words = [
-                [texts[i] for i in range(start, end) if counts[i]]
-                for start, end in phrases.bounds.tolist()
+                (texts[i], phrase)
+                for phrase, (start, end) in enumerate(phrases.bounds.tolist())
+                for i in range(start, end)
+                if counts[i]
             ]
-            named = self._named(rows, words)
+            stems = hash_stems([word for word, _ in words], self._stem_of)
+            of_stems = np.array([phrase for _, phrase in words], np.int64)
+            named = _mean_names(self._names, stems, of_stems, rows)
         rows, scores, is_near = _rank_words(rows, scores, named)
         scene_part = np.nan_to_num(queries[:, width:])
         if scene_part.any():
@@ -332,36 +328,6 @@ class WordSearch(Search):
         scores = scores + of_scenes
         order = _order(scores)
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-    def _named(self, rows: Rows, words: list[list[str]]) -> NDArray[np.float32]:
-        """Return how well the texts of images name words.
-
-        Args:
-            rows: Images for each list of words, (n, k).
-            words: n lists of words.
-
-        Returns:
-            The mean over each list's words, (n, k), from 0 to 1; 0 for a list without words, and
-            for images beyond the candidates.
-        """
-        named = np.zeros(rows.shape, np.float32)
-        candidates = rows[:, :CANDIDATES].tolist()
-        stems_of = self._stems_of_image
-        for found, of_images, its_words in zip(named, candidates, words, strict=True):
-            for stem in map(self._stem_of, its_words):
-                # An inner list, as this is most of the time that a new word takes.
-                values = [stems_of(row).get(stem, 0.0) for row in of_images]
-                found[: len(values)] += np.array(values, np.float32) / len(its_words)
-        return named
-
-    def _read_stems(self, row: int) -> dict[str, float]:
-        """Return the stems in an image's texts, each with how well the best of these names it."""
-        named: dict[str, float] = {}
-        for text in self.index.records[row].texts if row >= 0 else ():
-            stems = {self._stem_of(word.text) for word in self._words_of(text)}
-            for stem in stems:
-                named[stem] = max(named.get(stem, 0.0), 0.5 + 0.5 / len(stems))
-        return named
 
     def _look_up(self, docs: Sequence[Doc]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the word part of all tokens' queries, and their visualness."""
@@ -418,12 +384,13 @@ class WordSearch(Search):
         queries, visualness = self._form_queries(words)
         if settings.min_visualness is not None:
             queries[visualness < settings.min_visualness] = np.nan
-        is_known = self._matching.n_images(self._model, words) >= settings.min_images
-        n = max(k, CANDIDATES) if self._has_texts else k
+        stems = hash_stems((word.text for word in words), self._stem_of)
+        is_known = self._matching.n_images(self._model, stems) >= settings.min_images
+        n = k if self._names is None else max(k, CANDIDATES)
         found, scores = self.index.search_rows(queries, n)
         named = None
-        if self._has_texts:
-            named = self._named(found, [[word.text] for word in words])
+        if self._names is not None:
+            named = _mean_names(self._names, stems, np.arange(len(words)), found)
             is_known |= named.any(axis=1)
         found[~is_known], scores[~is_known] = -1, -np.inf
         rows, scores, is_near = _rank_words(found, scores, named)
@@ -439,6 +406,27 @@ def _forms_of(docs: Sequence[Doc]) -> tuple[NDArray[np.uint64], Vocab]:
             for token in doc:
                 vocab.strings.add(token.text)
     return np.concatenate([doc.to_array(ORTH) for doc in docs]), vocab
+
+
+def _mean_names(
+    names: ImageNames, stems: NDArray[np.uint64], of_stems: NDArray[np.int64], rows: Rows
+) -> NDArray[np.float32]:
+    """Return how well images are named by several words, as a mean.
+
+    Args:
+        names: The names of images.
+        stems: Hashes of the words' stems, (n_words,).
+        of_stems: Which row of `rows` each word is for, (n_words,).
+        rows: Images, (n, k).
+
+    Returns:
+        An array (n, k) with 0 for images beyond the candidates, and for rows without words.
+    """
+    sums = np.zeros(rows.shape, np.float32)
+    candidates = rows[:, :CANDIDATES]
+    np.add.at(sums[:, :CANDIDATES], of_stems, names.look_up(stems, candidates[of_stems]))
+    sums /= np.maximum(np.bincount(of_stems, minlength=len(rows)), 1)[:, None]
+    return sums
 
 
 def _rank_words(

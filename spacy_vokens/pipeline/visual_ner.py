@@ -24,6 +24,7 @@ from ..images.pool import ImagePool
 from ..models.crf import crf_loss, find_entities, span_probabilities
 from ..models.frozen_tok2vec import enable_cache
 from ..models.image_features import ImageFeatures
+from ..models.scenes import get_transformer_data
 from ..models.tagger import Tagged, build_head, fit_fusion
 from ..models.torch.crf import MISSING
 from ..scoring.ner import Span as SpanTuple
@@ -601,7 +602,8 @@ class VisualNer(FilePipe):
         needs_trf = any(isinstance(node, TransformerListener) for node in nodes)
         needs_tensor = any(isinstance(node, Tok2VecListener) for node in nodes)
         if any(
-            (needs_trf and doc._.trf_data is None) or (needs_tensor and not doc.tensor.size)
+            (needs_trf and get_transformer_data(doc) is None)
+            or (needs_tensor and not doc.tensor.size)
             for doc in docs
             if len(doc)
         ):

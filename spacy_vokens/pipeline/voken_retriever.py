@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from ..index import VokenImage, VokenIndex
 from ..models.matching import matching_of
 from ..models.scenes import collect_scenes
 from ..models.word_matching import WordMatching
-from ..stems import stemmer_of
+from ..names import ImageNames
+from ..stems import hash_stems, stemmer_of
 from .phrases import PHRASES
 from .scorer import score_vokens
 from .search import ContextSearch, Phrases, Search, SearchSettings, WordSearch
@@ -264,7 +266,7 @@ class VokenRetriever(FilePipe):
         self._marks: tuple[str, ...] = ()
         # It remembers what was found in this index.
         self._search: Search = (
-            WordSearch(self.model, index, self._words_of, stemmer_of(self.vocab.lang))
+            WordSearch(self.model, index, stemmer_of(self.vocab.lang))
             if isinstance(matching_of(self.model), WordMatching)
             else ContextSearch(self.model, index, self._lost_words)
         )
@@ -778,24 +780,33 @@ class VokenRetriever(FilePipe):
         """Index a pool under the keys of its images, and of their texts if the model takes them."""
         takes_texts = matching_of(self.model).takes_texts
         texts = pool.texts if takes_texts and use_texts else []
-        keys = self._compute_keys(pool.features, texts)
-        # Texts in the index of a model that takes them count in the search.
-        return VokenIndex.from_pool(pool, keys, with_texts=use_texts or not takes_texts)
+        words = [[self._words_of(text) for text in of_image] for of_image in texts]
+        names = None
+        if any(texts):
+            hash_words = partial(hash_stems, stem_of=stemmer_of(self.vocab.lang))
+            names = ImageNames.from_texts(
+                [[hash_words(w.text for w in text).tolist() for text in image] for image in words]
+            )
+        of_images = [[word for text in image for word in text] for image in words]
+        keys = self._compute_keys(pool.features, of_images)
+        with_texts = use_texts or not takes_texts
+        return VokenIndex.from_pool(pool, keys, with_texts=with_texts, names=names)
 
     def _compute_keys(
-        self, features: NDArray[np.floating], texts: Sequence[tuple[str, ...]] = ()
+        self,
+        features: NDArray[np.floating],
+        words: Sequence[list[Lexeme]] = (),
     ) -> NDArray[np.float32]:
-        """Compute the keys of images from features (n, image_width) and texts: (n, width).
+        """Compute the keys of images, (n, width), from their features and the words of their texts.
 
         What is equal gets equal keys. Computed apart, they could differ in their last digits.
         """
-        words = [[word for text in of_image for word in self._words_of(text)] for of_image in texts]
         keys = matching_of(self.model).keys(self.model, features, words, self.vocab.lang)
-        firsts: dict[tuple[bytes, tuple[str, ...]], int] = {}
-        of_images = zip(np.ascontiguousarray(features), texts or repeat(()), strict=False)
+        firsts: dict[tuple[bytes, tuple[int, ...]], int] = {}
+        images = zip(np.ascontiguousarray(features), words or repeat([]), strict=False)
         rows = [
-            firsts.setdefault((hashlib.blake2b(image).digest(), of_image), row)
-            for row, (image, of_image) in enumerate(of_images)
+            firsts.setdefault((hashlib.blake2b(image).digest(), tuple(w.orth for w in its)), row)
+            for row, (image, its) in enumerate(images)
         ]
         return keys[rows]
 

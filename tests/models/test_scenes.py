@@ -112,6 +112,15 @@ def test_no_transformer_has_read_the_documents(reader: Language) -> None:
     assert read_scenes([spacy.blank(LANG)("a cat")]) is None
 
 
+def test_no_transformer_was_made_in_this_process(reader: Language) -> None:
+    """`Doc._.trf_data` belongs to spacy-transformers, whose component sets it up when made."""
+    default, *_ = Doc.remove_extension("trf_data")
+    try:
+        assert read_scenes([spacy.blank(LANG)("a cat")]) is None
+    finally:
+        Doc.set_extension("trf_data", default=default)
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["unread", "empty", "merged", "no vectors"])
 def test_a_document_without_a_scene_changes_nothing_for_others(
