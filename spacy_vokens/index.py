@@ -129,8 +129,8 @@ class VokenIndex:
         "keys.npy",
         "images.jsonl",
         "thumbnails.msgpack",
-        "names.npy",
         "meta.json",
+        "names.npy",
     )
 
     def __init__(

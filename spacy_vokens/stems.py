@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, lru_cache
 from unicodedata import normalize
 
-import numpy as np
 import snowballstemmer
-from numpy.typing import NDArray
-from spacy.strings import get_string_id
 
 # Snowball's algorithms by the code of the language, as in spaCy.
 ALGORITHMS = {
@@ -67,13 +64,3 @@ def stemmer_of(lang: str) -> Callable[[str], str]:
         return snowballstemmer.stemmer(algorithm).stemWord(lower) if algorithm else lower
 
     return stem_of
-
-
-def hash_stems(words: Iterable[str], stem_of: Callable[[str], str]) -> NDArray[np.uint64]:
-    """Return hashes of words' stems, (n_words,), as they are stored.
-
-    Args:
-        words: The words.
-        stem_of: Returns the stem of a word.
-    """
-    return np.array([get_string_id(stem_of(word)) for word in words], np.uint64)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +24,11 @@ Scheme = Literal["IOB2", "IOB1", "IOBES"]
 _BEGINS, _CONTINUES, _ENDS = "BSU", "IMEL", "ESLU"
 # A word and its tag, which is no comment although the word may be a hashtag.
 _TAGGED = re.compile(r"[^\t ]+(\t| +)(O|[BIESLUM]-\S+)")
-# Sentences of at least this length show whether a column counts the words.
+# Sentences of at least this length show whether a column holds words.
 MIN_COUNTED = 3
+# In a file with fewer entities, all of them may begin with `I-` by mistake.
+MIN_ENTITIES = 10
+_NUMBER = re.compile(r"(\d+)\.?$")
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ def read_conll(paths: Sequence[Path], options: ConllOptions = ConllOptions()) ->
     every = [sentence for sentences in found.values() for sentence in sentences]
     _check_words([sentence.words for sentence in every], names)
     scheme = options.scheme or find_scheme([sentence.tags for sentence in every], names)
+    if options.scheme is None and scheme == "IOB2":
+        _check_each_scheme(found)
     for tag in sorted({tag for sentence in every for tag in sentence.tags}):
         if scheme != "IOBES" and tag[0] not in "OBI":
             raise VokensError(f"{names}: {quote(tag)} is not a tag of {scheme}, but of IOBES.")
@@ -133,14 +139,7 @@ def find_scheme(sentences: Sequence[Sequence[str]], names: str = "The tags") -> 
     """
     if any(tag[0] in "ESLUM" for tags in sentences for tag in tags):
         return "IOBES"
-    n_begun = {"B": 0, "I": 0}
-    for tags in sentences:
-        previous = ""
-        for prefix, label in map(_split, tags):
-            # A `B-` right after the same type says nothing: both schemes write it.
-            if label and label != previous:
-                n_begun[prefix] += 1
-            previous = label
+    n_begun = _count_begun(sentences)
     if n_begun["I"] and not n_begun["B"]:
         return "IOB1"
     if n_begun["I"] > n_begun["B"]:
@@ -150,6 +149,31 @@ def find_scheme(sentences: Sequence[Sequence[str]], names: str = "The tags") -> 
             "with I-, or --scheme IOB2 if they begin with B- and the others are mistakes."
         )
     return "IOB2"
+
+
+def _count_begun(sentences: Iterable[Sequence[str]]) -> dict[str, int]:
+    """Count the entities that begin with `B-` and with `I-`."""
+    n_begun = {"B": 0, "I": 0}
+    for tags in sentences:
+        previous = ""
+        for prefix, label in map(_split, tags):
+            # A `B-` right after the same type says nothing: both schemes write it.
+            if label and label != previous:
+                n_begun[prefix] += 1
+            previous = label
+    return n_begun
+
+
+def _check_each_scheme(found: Mapping[Path, Sequence[TaggedSentence]]) -> None:
+    """Check that no file is in IOB1 beside others in IOB2."""
+    for path, sentences in found.items():
+        n_begun = _count_begun(sentence.tags for sentence in sentences)
+        if n_begun["I"] >= MIN_ENTITIES and n_begun["I"] > n_begun["B"]:
+            raise VokensError(
+                f"{path}: {n_begun['I']:,} entities begin with I-, and {n_begun['B']:,} with B-, "
+                "but in the other files they begin with B-. Convert this file apart with --scheme "
+                "IOB1 if that is its scheme, or all of them with --scheme IOB2 if it has mistakes."
+            )
 
 
 def to_bio(tags: Sequence[str], scheme: Scheme) -> list[str]:
@@ -249,17 +273,23 @@ def _hint(line: str, number: int) -> str:
 
 
 def _check_words(sentences: Sequence[Sequence[str]], names: str) -> None:
-    """Check that the words are not the numbers of the words."""
+    """Check that the words of most sentences are no numbers that count up, and not all the same."""
     long = [words for words in sentences if len(words) >= MIN_COUNTED]
-    for first in (0, 1):
-        if long and all(
-            list(words) == [str(first + i) for i in range(len(words))] for words in long
-        ):
-            raise VokensError(
-                f"{names}: the words are {', '.join(long[0][:MIN_COUNTED])}, …, so this column "
-                "counts the words. Name the column of the words with --word-column, and that of "
-                "the tags with --tag-column."
-            )
+    counted = [words for words in long if _is_counted(words)]
+    if 2 * len(counted) > len(long):
+        raise VokensError(
+            f"{names}: the words are {', '.join(counted[0][:MIN_COUNTED])}, … in {len(counted):,} "
+            f"of {len(long):,} sentences, so this column counts words or sentences. Name the "
+            "column of the words with --word-column, and that of the tags with --tag-column."
+        )
+
+
+def _is_counted(words: Sequence[str]) -> bool:
+    """Tell whether words are numbers that count up, such as "7." or "2-7", or one number."""
+    found = [_NUMBER.search(word) for word in words]
+    numbers = [int(number[1]) for number in found if number is not None]
+    steps = {after - before for before, after in pairwise(numbers)}
+    return len(numbers) == len(words) and (steps == {1} or len(set(words)) == 1)
 
 
 def _check_rename(labels: set[str], options: ConllOptions, names: str) -> None:

@@ -1,9 +1,9 @@
 """Transformers that read every word, and that several threads can ask at once.
 
-The models are those of spacy-transformers, whose configs and weights they take. Three things are
+The models are those of spacy-transformers, whose configs and weights they take. Four things are
 added. Their spans are fitted to the encoder (see `piece_spans`), prediction leaves the network in
-evaluation mode (see `torch_layer`), and `spacy vokens shrink` stores the word embeddings, half of a
-small encoder, in 8 bits per value.
+evaluation mode (see `torch_layer`), control characters between words are read as blanks, and
+`spacy vokens shrink` stores the word embeddings, half of a small encoder, in 8 bits per value.
 """
 
 from __future__ import annotations
@@ -13,18 +13,44 @@ from typing import Any
 
 from spacy.tokens import Doc
 from spacy.util import SimpleFrozenDict
-from spacy_transformers.data_classes import FullTransformerBatch
+from spacy_transformers.data_classes import FullTransformerBatch, HFObjects
 from spacy_transformers.layers import TransformerModel, split_trf_batch, trfs2arrays
 from spacy_transformers.layers.hf_shim import HFShim
-from spacy_transformers.layers.transformer_model import huggingface_tokenize
+from spacy_transformers.layers.transformer_model import (
+    huggingface_tokenize,
+    set_pytorch_transformer,
+)
 from spacy_transformers.span_getters import SpannerT
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
+from tokenizers import Regex
+from tokenizers.normalizers import Replace, Sequence
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from .piece_spans import PieceSpans
 from .torch.eight_bits import save_in_eight_bits
 from .torch_layer import EvaluationMode
+
+# Control characters that are white space. BERT's tokenizer deletes them, so that the words on both
+# sides become one.
+_CONTROL_SPACES = Replace(Regex("[\x0b\x0c\x1c-\x1f\x85]"), " ")
+
+
+def read_control_spaces(tokenizer: Any) -> None:
+    """Have a tokenizer read control characters that are white space, such as form feeds, as blanks.
+
+    Args:
+        tokenizer: The tokenizer. A slow one stays as it is.
+    """
+    if not tokenizer.is_fast:
+        return
+    backend = tokenizer.backend_tokenizer
+    normalizer = backend.normalizer
+    first = normalizer[0] if isinstance(normalizer, Sequence) else None
+    # A saved tokenizer keeps it.
+    if first is None or first.__getstate__() != _CONTROL_SPACES.__getstate__():
+        rest = [] if normalizer is None else [normalizer]
+        backend.normalizer = Sequence([_CONTROL_SPACES, *rest])
 
 
 class Encoder:
@@ -52,6 +78,7 @@ class TransformerShim(EvaluationMode, HFShim):
         """
         super().from_bytes(bytes_data)
         if (tokenizer := self._hfmodel.tokenizer) is not None:
+            read_control_spaces(tokenizer)
             # A tokenizer's first call sets how it pads, which fails while another thread uses it.
             huggingface_tokenize(tokenizer, ["a"])
         return self
@@ -97,6 +124,7 @@ def build_transformer_model_v1(
         model_cls=Encoder,
     )
     wrapper.shims[0] = shim
+    model.attrs["set_transformer"] = _set_transformer
     model.attrs["replace_listener_cfg"] = _replace_listener_config
     if isinstance(get_spans, PieceSpans):
         get_spans.fit(shim)
@@ -140,6 +168,12 @@ def build_tok2vec_transformer_v1(
     )
     # Nested as in spacy-transformers, so that the same weights can be loaded.
     return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
+
+
+def _set_transformer(model: TransformerModel, objects: HFObjects) -> None:
+    """Give a model a transformer that was loaded by its name."""
+    read_control_spaces(objects.tokenizer)
+    set_pytorch_transformer(model, objects)
 
 
 def _replace_listener_config(

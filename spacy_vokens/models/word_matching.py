@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from spacy.attrs import ORTH
 from spacy.lexeme import Lexeme
+from spacy.strings import get_string_id
 from spacy.tokens import Doc
 from spacy.util import get_lang_class
 from thinc.api import Model, Optimizer, set_dropout_rate
@@ -29,7 +30,7 @@ from thinc.types import Floats2d
 from torch import nn
 
 from ..files import VokensError
-from ..stems import hash_stems, stemmer_of
+from ..stems import stemmer_of
 from .matching import Matching, apply_tower, as_floats, set_towers, standardize
 from .torch.losses import InfoNCE
 from .torch.towers import SkipTower, Visualness
@@ -376,6 +377,16 @@ class WordMatching(Matching):
         queries = model.get_ref("text_tower").predict(vectors)
         visualness = model.get_ref("visualness").predict(vectors)
         return model.ops.to_numpy(queries), model.ops.to_numpy(visualness)[:, 0]
+
+
+def hash_stems(words: Iterable[str], stem_of: Callable[[str], str]) -> NDArray[np.uint64]:
+    """Return hashes of words' stems, (n_words,), as they are stored.
+
+    Args:
+        words: The words.
+        stem_of: Returns the stem of a word.
+    """
+    return np.array([get_string_id(stem_of(word)) for word in words], np.uint64)
 
 
 def _stop_words(doc: Doc) -> list[Lexeme]:

@@ -20,9 +20,8 @@ from ..files import VokensError
 from ..index import VokenIndex
 from ..models.matching import apply_tower, matching_of
 from ..models.scenes import read_scenes
-from ..models.word_matching import SCENE_KEY_WIDTH, WordMatching
+from ..models.word_matching import SCENE_KEY_WIDTH, WordMatching, hash_stems
 from ..names import ImageNames
-from ..stems import hash_stems
 from .forms import Compute, FormTable
 from .util import batches_by_length
 from .words import LostWords

@@ -31,9 +31,9 @@ from ..images.pool import ImagePool
 from ..index import VokenImage, VokenIndex
 from ..models.matching import matching_of
 from ..models.scenes import collect_scenes
-from ..models.word_matching import WordMatching
+from ..models.word_matching import WordMatching, hash_stems
 from ..names import ImageNames
-from ..stems import hash_stems, stemmer_of
+from ..stems import stemmer_of
 from .phrases import PHRASES
 from .scorer import score_vokens
 from .search import ContextSearch, Phrases, Search, SearchSettings, WordSearch

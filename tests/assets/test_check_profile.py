@@ -34,7 +34,7 @@ assets:
 commands:
   - name: embed
     script:
-      - "python step.py ${vars.profile} {images} {source} --{thumbnails}"
+      - "python step.py ${vars.profile} {images} {texts_options} {source} --{thumbnails}"
   - name: convert
     script:
       - "python step.py {ner} {rename} {captions}"
@@ -147,7 +147,12 @@ def test_a_step_runs_again_if_what_it_reads_has_changed_and_only_then(project: P
     third = contents()
     assert changed(second, third) == {"embed"}
     (project / "data" / "my posts" / "valid.txt").write_text("more")
-    assert changed(third, contents()) == {"convert"}
+    fourth = contents()
+    assert changed(third, fourth) == {"convert"}
+    # The captions are in the pool too.
+    with (project / "my captions.tsv").open("a", encoding="utf-8") as captions:
+        captions.write("\n")
+    assert changed(fourth, contents()) == {"convert", "embed"}
 
 
 @pytest.mark.parametrize(

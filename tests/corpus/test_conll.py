@@ -192,6 +192,41 @@ def test_the_scheme_is_that_of_all_files_together(tmp_path):
     assert read.sentences[other][0].tags == ("I-PER", "O")
 
 
+def test_one_file_in_another_scheme_is_refused(tmp_path):
+    one = _write(tmp_path / "a.txt", "a\tB-PER\nb\tO\n\n" * 30)
+    other = _write(tmp_path / "b.txt", "a\tI-PER\nb\tO\n\n" * 10)
+    with pytest.raises(ValueError, match="b.txt: 10 entities begin with I-, and 0 with B-, but"):
+        read_conll_files([one, other])
+    read = read_conll_files([one, other], ConllOptions(scheme="IOB2"))
+    assert read.sentences[other][0].tags == ("I-PER", "O")
+    assert read_conll_files([other]).scheme == "IOB1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["01", "02", "03"],
+        ["1.", "2.", "3."],
+        ["1-1", "1-2", "1-3"],
+        ["Sentence1", "Sentence1", "Sentence1"],
+        ["4", "5", "6"],
+        ["0", "1", "2"],
+    ],
+)
+def test_most_sentences_are_numbers(tmp_path, words):
+    sentence = "".join(f"{word}\tO\n" for word in words) + "\n"
+    odd = "1\tO\n2\tO\n4\tO\n\n"
+    with pytest.raises(ValueError, match="2 of 3 sentences, so this column counts"):
+        read_conll_files([_write(tmp_path / "a.txt", sentence * 2 + odd)])
+
+
+def test_numbers_and_repetitions_are_words_too(tmp_path):
+    """Of texts such as counts and laughter."""
+    texts = ["1 2 3 go", "ha ha ha", "1 2 3", "a b c", "10 10 10", "we saw 3", "1914 1918 1939"]
+    sentences = "\n".join("".join(f"{w}\tO\n" for w in text.split()) for text in texts)
+    assert len(read_conll(_write(tmp_path / "a.txt", sentences))) == len(texts)
+
+
 def test_a_scheme_that_is_not_clear_is_asked_for(tmp_path):
     path = _write(tmp_path / "a.txt", "a\tI-PER\nb\tO\nc\tI-PER\nd\tO\ne\tB-LOC\n")
     with pytest.raises(ValueError, match="2 entities begin with I-, and 1 with B-.*--scheme IOB1"):

@@ -36,6 +36,7 @@ from spacy_vokens.images.pool import ImagePool, ImageRecord, PoolContent
 from spacy_vokens.images.texts import check_texts, hash_texts
 from spacy_vokens.index import VokenIndex
 from spacy_vokens.models.image_features import ImageFeatures
+from spacy_vokens.names import ImageNames
 from spacy_vokens.pipeline.serialize import FORMAT_VERSION, MANIFEST
 from tests.conftest import LANG
 
@@ -167,13 +168,23 @@ def pool_seeds() -> list[bytes]:
 
 
 def index(data: bytes) -> None:
-    VokenIndex.from_files(_split(data, VokenIndex.FILES))
+    VokenIndex.from_files(_index_files(data, VokenIndex.FILES))
+
+
+def _index_files(data: bytes, names: tuple[str, ...]) -> dict[str, bytes]:
+    files = _split(data, names)
+    if not files["names.npy"]:
+        # An index has it only if its images have texts.
+        del files["names.npy"]
+    return files
 
 
 @cache
 def index_seeds() -> list[bytes]:
     keys = np.eye(2, 4, dtype=np.float32)
-    return [_join(VokenIndex.from_pool(_pool(), keys).to_files())]
+    names = ImageNames.from_texts([[[1]], [[2, 3]]])
+    indexes = [VokenIndex.from_pool(_pool(), keys, names=each) for each in (None, names)]
+    return [_join(each.to_files()) for each in indexes]
 
 
 def features(data: bytes) -> None:
@@ -197,7 +208,7 @@ RETRIEVER_FILES = ("cfg.json", "model", *VokenIndex.FILES)
 
 
 def retriever(data: bytes) -> None:
-    files = _split(data, RETRIEVER_FILES)
+    files = _index_files(data, RETRIEVER_FILES)
     # With a manifest that fits, or nothing after its check would be reached.
     hashes = {name: _sha256(content) for name, content in files.items()}
     files[MANIFEST] = json.dumps({"version": FORMAT_VERSION, "sha256": hashes}).encode()

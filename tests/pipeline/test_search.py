@@ -17,9 +17,10 @@ from spacy.tokens import Doc
 
 from spacy_vokens.images.pool import ImagePool
 from spacy_vokens.models.matching import matching_of
+from spacy_vokens.models.word_matching import hash_stems
 from spacy_vokens.pipeline import search
 from spacy_vokens.pipeline.voken_retriever import VokenRetriever
-from spacy_vokens.stems import hash_stems, stemmer_of
+from spacy_vokens.stems import stemmer_of
 from tests.fixtures import KIND_IMAGES, KINDS
 
 NAME = "voken_retriever"

@@ -160,6 +160,29 @@ def test_white_space_between_words_changes_nothing(nlp: Language, data: st.DataO
     )
 
 
+@pytest.mark.parametrize("blank", ["\f", "\v", "\x85", "\x1c", "\x1f"])
+def test_control_characters_that_are_white_space_separate_words(nlp: Language, blank: str) -> None:
+    """BERT's tokenizer deletes them."""
+    plain, doc = nlp("anna in paris !"), nlp(f"anna{blank}in{blank}paris !")
+    assert [ent.text for ent in plain.ents] == ["anna", "paris"]
+    assert [ent.text for ent in doc.ents] == ["anna", "paris"]
+    np.testing.assert_allclose(
+        [ent._.visual_confidence for ent in doc.ents],
+        [ent._.visual_confidence for ent in plain.ents],
+        atol=1e-5,
+    )
+
+
+def test_a_saved_tokenizer_does_not_grow(nlp: Language) -> None:
+    def tokenizer() -> str:
+        shim = nlp.get_pipe("transformer").model.layers[0].shims[0]
+        return shim._hfmodel.tokenizer.backend_tokenizer.to_str()
+
+    first = tokenizer()
+    nlp.from_bytes(nlp.to_bytes())
+    assert tokenizer() == first
+
+
 def test_empty_documents_in_a_training_batch(make_tagger: Make, tagged_examples: Examples) -> None:
     nlp = make_tagger("GatedFusion")
     examples = tagged_examples(nlp)
