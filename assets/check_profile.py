@@ -267,13 +267,13 @@ def step_values(profile: Profile, commands: list[dict[str, Any]]) -> Iterator[tu
             continue
         if unknown := {name for name in names if not hasattr(profile, name)}:
             raise ProfileError(f"project.yml, {command['name']}: no setting {', '.join(unknown)}.")
-        inputs = {name for name in INPUTS if name in names}
-        if "texts_options" in names and "--captions" in profile.texts_options:
-            inputs.add("captions")
-        for name in inputs - hashes.keys():
-            hashes[name] = fingerprint(Path(getattr(profile, name)))
         values = {name: as_words(name, getattr(profile, name)) for name in sorted(names)}
-        yield command["name"], {"values": values, "sha256": {n: hashes[n] for n in sorted(inputs)}}
+        # A setting made of several words may name a file too.
+        words = {word for value in values.values() if isinstance(value, list) for word in value}
+        inputs = [name for name in INPUTS if name in names or getattr(profile, name) in words]
+        for name in set(inputs) - hashes.keys():
+            hashes[name] = fingerprint(Path(getattr(profile, name)))
+        yield command["name"], {"values": values, "sha256": {n: hashes[n] for n in inputs}}
 
 
 def main(name: str, data_dir: Annotated[str, typer.Argument()] = "data") -> None:
