@@ -8,6 +8,7 @@ evaluation mode (see `torch_layer`), control characters between words are read a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 from tokenizers import Regex
 from tokenizers.normalizers import Replace, Sequence
+from torch import nn
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from .piece_spans import PieceSpans
@@ -60,7 +62,10 @@ class Encoder:
     def from_config(config: PretrainedConfig) -> PreTrainedModel:
         """Make an encoder whose word embeddings take 8 bits per value in a shrunk pipeline."""
         encoder: PreTrainedModel = AutoModel.from_config(config)
-        save_in_eight_bits(encoder.get_input_embeddings())
+        # Encoders that read characters by hashes have no such table.
+        with contextlib.suppress(NotImplementedError):
+            if isinstance(embeddings := encoder.get_input_embeddings(), nn.Embedding):
+                save_in_eight_bits(embeddings)
         return encoder
 
 
