@@ -173,6 +173,16 @@ def test_control_characters_that_are_white_space_separate_words(nlp: Language, b
     )
 
 
+def test_no_transformer_was_made_in_this_process(nlp: Language) -> None:
+    """`Doc._.trf_data` does not even exist then."""
+    default, *_ = Doc.remove_extension("trf_data")
+    try:
+        with pytest.raises(ValueError, match="the documents have no output of one"):
+            nlp.get_pipe("visual_ner")(nlp.make_doc("anna in paris"))
+    finally:
+        Doc.set_extension("trf_data", default=default)
+
+
 def test_a_saved_tokenizer_does_not_grow(nlp: Language) -> None:
     def tokenizer() -> str:
         shim = nlp.get_pipe("transformer").model.layers[0].shims[0]
